@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every engine offers: a byte stream to a running firmware, and what it counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class StepCount:
+    """Exact instructions and modelled cycles that one step of the tables has cost so far, and how often it ran."""
+
+    instructions: int
+    cycles: int
+    runs: int
+
+
+class Engine(Protocol):
+    """
+    A running firmware, reset and ready to print its boot line.
+
+    Engines are context managers; leaving one ends what it started.
+    """
+
+    name: str
+    window: int
+    """Requests that may be under way before their answers are read (1: wait for every answer)."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the firmware's UART; may return before they are consumed."""
+
+    def read(self) -> bytes:
+        """
+        Run until the firmware has sent something, and return it (never empty).
+
+        Raises:
+            KilogradError: the firmware faulted, hung past its limit of virtual time, or ended.
+
+        """
+
+    def step_counts(self) -> dict[int, StepCount]:
+        """Return counts by step number since the last reset of counts; empty where an engine cannot count."""
+
+    def reset_counts(self) -> None:
+        """Forget the counts of all steps."""
+
+    def close(self) -> None:
+        """End the run and free everything."""
