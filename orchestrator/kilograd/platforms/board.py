@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A board: its memories, peripherals, clock, compiler flags and currents, read from its folder."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kilograd import paths
+from kilograd.errors import KilogradError
+from kilograd.platforms.repl import Entry, Value, read_repl
+
+Core = Literal["cortex-m0plus", "cortex-m4", "cortex-m7"]
+MemoryKind = Literal["flash", "ram", "rom"]
+
+# What a Renode peripheral occupies when its entry has no `size`.
+REGISTER_BLOCK = 0x1000
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A piece of memory; `aliases` are further addresses that show the same bytes."""
+
+    name: str
+    base: int
+    size: int
+    kind: MemoryKind
+    executable: bool
+    aliases: tuple[int, ...] = ()
+
+    @property
+    def end(self) -> int:
+        """Return the first address behind it."""
+        return self.base + self.size
+
+
+@dataclass(frozen=True)
+class Peripheral:
+    """A block of registers; `kind` is the Renode class."""
+
+    name: str
+    kind: str
+    base: int
+    size: int
+    properties: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everything kilograd knows about one board."""
+
+    name: str
+    title: str
+    core: Core
+    clock_hz: int
+    compile_flags: tuple[str, ...]
+    port: str
+    """Stem of the UART driver's C file in firmware/port/cortex_m."""
+    memories: tuple[Memory, ...]
+    peripherals: tuple[Peripheral, ...]
+    flash: Memory
+    """Where code goes."""
+    ram: Memory
+    """Where data goes."""
+    vector_table: int
+    stack_bytes: int
+    active_ma: float
+    idle_ma: float
+    volts: float
+    folder: Path
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _MemorySettings(_Strict):
+    flash: str
+    ram: str
+    rom: tuple[str, ...] = ()
+    executable: tuple[str, ...] = ()
+
+
+class _Power(_Strict):
+    active_ma: float = Field(gt=0)
+    idle_ma: float = Field(ge=0)
+    volts: float = Field(gt=0)
+    source: str
+
+
+class BoardFile(_Strict):
+    """What board.toml may hold."""
+
+    title: str
+    core: Core
+    clock_hz: int = Field(gt=0)
+    compile_flags: tuple[str, ...]
+    port: str
+    memory: _MemorySettings
+    vector_table: int = Field(ge=0)
+    stack_bytes: int = Field(default=2048, gt=0)
+    power: _Power
+
+
+def boards() -> tuple[str, ...]:
+    """Return the names of the boards that kilograd brings."""
+    return tuple(sorted(file.parent.name for file in _platforms().glob("*/board.toml")))
+
+
+def load_board(name: str) -> Board:
+    """Return a board by its name, or by the path of a folder with `board.toml` and `<folder>.repl`."""
+    folder = _platforms() / name if name in boards() else Path(name)
+    if not (folder / "board.toml").is_file():
+        message = f"there is no board {name!r}"
+        hint = f"boards: {', '.join(boards())}; or the path of a folder with board.toml and a .repl of the folder's name"
+        raise KilogradError(message, hint)
+    folder = folder.resolve()
+    settings = _read_settings(folder / "board.toml")
+    repl = folder / f"{folder.name}.repl"
+    if not repl.is_file():
+        message = f"{repl} is missing"
+        hint = "a board's folder holds its memory map as <folder>.repl"
+        raise KilogradError(message, hint)
+    entries = [entry for entry in read_repl(repl) if entry.addresses]
+    memories = tuple(_memory(entry, settings.memory, repl) for entry in entries if _is_memory(entry))
+    return Board(
+        name=folder.name,
+        title=settings.title,
+        core=settings.core,
+        clock_hz=settings.clock_hz,
+        compile_flags=settings.compile_flags,
+        port=settings.port,
+        memories=memories,
+        peripherals=tuple(_peripheral(entry) for entry in entries if not _is_memory(entry)),
+        flash=_find(memories, settings.memory.flash, folder),
+        ram=_find(memories, settings.memory.ram, folder),
+        vector_table=settings.vector_table,
+        stack_bytes=settings.stack_bytes,
+        active_ma=settings.power.active_ma,
+        idle_ma=settings.power.idle_ma,
+        volts=settings.power.volts,
+        folder=folder,
+    )
+
+
+def _platforms() -> Path:
+    return paths.share() / "emulation" / "platforms"
+
+
+def _read_settings(path: Path) -> BoardFile:
+    try:
+        return BoardFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except tomllib.TOMLDecodeError as error:
+        message = f"{path}: {error}"
+        raise KilogradError(message, "board.toml is a TOML file") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        message = f"{path}: {key}: {problem['msg']}"
+        keys = ", ".join(BoardFile.model_fields)
+        raise KilogradError(message, f"keys of a board: {keys}; see emulation/platforms") from error
+
+
+def _is_memory(entry: Entry) -> bool:
+    # Memory.ArrayMemory holds registers that nothing models: a peripheral.
+    return entry.kind == "Memory.MappedMemory"
+
+
+def _memory(entry: Entry, settings: _MemorySettings, repl: Path) -> Memory:
+    size = entry.properties.get("size")
+    if not isinstance(size, int) or size <= 0:
+        message = f"{repl}:{entry.line}: memory {entry.name} needs `size: <bytes>`"
+        raise KilogradError(message)
+    kind: MemoryKind = "ram"
+    if entry.name == settings.flash:
+        kind = "flash"
+    elif entry.name in settings.rom:
+        kind = "rom"
+    executable = kind == "flash" or entry.name in settings.executable
+    return Memory(entry.name, entry.addresses[0], size, kind, executable, entry.addresses[1:])
+
+
+def _peripheral(entry: Entry) -> Peripheral:
+    size = entry.properties.get("size", REGISTER_BLOCK)
+    return Peripheral(entry.name, entry.kind, entry.addresses[0], int(size), entry.properties)
+
+
+def _find(memories: tuple[Memory, ...], name: str, folder: Path) -> Memory:
+    for memory in memories:
+        if memory.name == name:
+            return memory
+    message = f"{folder / 'board.toml'}: memory {name!r} is not in {folder.name}.repl"
+    raise KilogradError(message, f"memories there: {', '.join(memory.name for memory in memories)}")
