@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Layers for built-in models: a node with fresh weights, whose output tensor has the node's name."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kilograd.types import Node
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from kilograd.types import Attribute, Shape
+
+
+def conv2d(  # noqa: PLR0913 - a convolution has this many settings
+    rng: np.random.Generator,
+    name: str,
+    source: str,
+    channels: tuple[int, int],
+    kernel: int,
+    *,
+    stride: int = 1,
+    pad: int = 0,
+    groups: int = 1,
+    relu: bool = False,
+) -> Node:
+    """Return a convolution with square kernel; `channels` is (input, output)."""
+    shape = (channels[1], channels[0] // groups, kernel, kernel)
+    attributes: dict[str, Attribute] = {"stride": (stride, stride), "pads": (pad,) * 4, "groups": groups, "relu": relu}
+    return Node(name, "conv2d", (source,), name, attributes, he_normal(rng, shape), np.zeros(channels[1], np.float32))
+
+
+def linear(rng: np.random.Generator, name: str, source: str, features: tuple[int, int], *, relu: bool = False) -> Node:
+    """Return a fully connected layer; `features` is (input, output)."""
+    weight = he_normal(rng, features[::-1])
+    return Node(name, "linear", (source,), name, {"relu": relu}, weight, np.zeros(features[1], np.float32))
+
+
+def max_pool(name: str, source: str, size: int) -> Node:
+    """Return a max-pooling over disjoint squares."""
+    return Node(name, "max_pool", (source,), name, _disjoint(size))
+
+
+def average_pool(name: str, source: str, size: int) -> Node:
+    """Return an average pooling over disjoint squares."""
+    return Node(name, "average_pool", (source,), name, _disjoint(size))
+
+
+def add(name: str, sources: tuple[str, str], *, relu: bool = False) -> Node:
+    """Return the join of a residual connection."""
+    return Node(name, "add", sources, name, {"relu": relu})
+
+
+def relu(name: str, source: str) -> Node:
+    """Return a rectifier of its own, for a tensor that is also used without it."""
+    return Node(name, "relu", (source,), name)
+
+
+def flatten(name: str, source: str) -> Node:
+    """Return the step from a feature map to features."""
+    return Node(name, "flatten", (source,), name)
+
+
+def he_normal(rng: np.random.Generator, shape: Shape) -> NDArray[np.float32]:
+    """Draw weights (outputs, ...) with variance 2 / fan-in: the scale of activations stays behind a ReLU."""
+    deviation = math.sqrt(2 / math.prod(shape[1:]))
+    return (deviation * rng.standard_normal(shape)).astype(np.float32)
+
+
+def _disjoint(size: int) -> dict[str, tuple[int, ...]]:
+    return {"kernel": (size, size), "stride": (size, size), "pads": (0, 0, 0, 0)}

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The reference CNN of kilograd's training recipe: 52 040 weights and 98 biases.
+
+Two convolutions (the first with stride 2 and 8 channels, the second with 16) and two linear layers for images of 28x28.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kilograd.graph import make_graph
+from kilograd.zoo._layers import conv2d, flatten, linear, max_pool
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kilograd.types import Graph
+
+
+def build(rng: np.random.Generator, classes: int = 10) -> Graph:
+    """Return the model for inputs of (1, 28, 28)."""
+    nodes = (
+        conv2d(rng, "conv1", "input", (1, 8), 3, stride=2, pad=1, relu=True),
+        conv2d(rng, "conv2", "conv1", (8, 16), 3, pad=1, relu=True),
+        max_pool("pool", "conv2", 2),
+        flatten("features", "pool"),
+        linear(rng, "fc1", "features", (784, 64), relu=True),
+        linear(rng, "fc2", "fc1", (64, classes)),
+    )
+    return make_graph("cnn8_16_fc64_fc10", (1, 28, 28), nodes)
