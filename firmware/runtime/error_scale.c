@@ -15,8 +15,8 @@ void kg_error_scale_see(kg_error_scale_t *error, float peak) {
 
 void kg_step_error_scale_follow(const void *args, kg_training_t *training) {
     (void)training;
-    // The table names the object in RAM; the step list itself is constant.
-    kg_error_scale_t *error = *(kg_error_scale_t *const *)args;
+    const kg_error_scale_follow_t *a = args;
+    kg_error_scale_t *error = a->error;
     float blend = RANGE_DECAY * error->range + (1.0f - RANGE_DECAY) * error->peak;
     error->range = kg_maxf(error->peak, blend);
     error->peak = 0.0f;

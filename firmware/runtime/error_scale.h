@@ -15,8 +15,11 @@ typedef struct {
 
 void kg_error_scale_see(kg_error_scale_t *error, float peak);
 
-// Update step, args: kg_error_scale_t. Ends the minibatch: the scale follows the range of the errors (delayed
-// power of two).
+typedef struct {
+    kg_error_scale_t *error;
+} kg_error_scale_follow_t;
+
+// Update step, args: kg_error_scale_follow_t. Ends the minibatch: the scale follows the range of the errors.
 void kg_step_error_scale_follow(const void *args, kg_training_t *training);
 
 #endif

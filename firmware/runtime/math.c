@@ -101,8 +101,10 @@ float kg_sqrtf(float x) {
     if (x > 0x1.fffffep+127f) {
         return x;
     }
+    float scale = 1.0f;
     if (x < 0x1p-126f) {
-        return kg_sqrtf(x * 0x1p+48f) * 0x1p-24f;
+        x *= 0x1p+48f;
+        scale = 0x1p-24f;
     }
     uint32_t bits = bits_of(x);
     int32_t exponent = (int32_t)(bits >> 23) - 150;
@@ -113,7 +115,7 @@ float kg_sqrtf(float x) {
     }
     int inexact;
     uint32_t root = root_of(mantissa << 26, &inexact);
-    return (float)(root | (uint32_t)inexact) * kg_exp2i(exponent / 2 - 13);
+    return (float)(root | (uint32_t)inexact) * kg_exp2i(exponent / 2 - 13) * scale;
 }
 
 int32_t kg_ceil_log2(float x) {

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// A trained layer's parameters: weights, biases, gradient buffers, and what a recipe keeps beside them.
+#ifndef KG_RUNTIME_PARAMETER_H
+#define KG_RUNTIME_PARAMETER_H
+
+#include "ops/dims.h"
+#include "runtime/error_scale.h"
+
+// One row is one output channel (a structure), one column one weight of its fan-in.
+typedef struct {
+    int32_t rows, columns;
+    uint32_t stream;  // of the dither, different for every layer
+} kg_matrix_t;
+
+// Mutable scalars of a uint8 layer. real weight = w_scale * (w - quant->w_zero).
+typedef struct {
+    float w_scale;
+    int32_t g_shift;     // unit of g: s_e s_x 2^g_shift
+    int32_t e_exponent;  // the error scale that g_shift goes with
+} kg_parameter_u8_state_t;
+
+// Recipe "paper": running statistics of one row's per-sample gradients.
+typedef struct {
+    float mean, square;          // exponential moving averages: E[g], E[g^2] over the row's weights
+    float mean_sum, square_sum;  // of this minibatch's samples
+} kg_row_statistics_t;
+
+typedef struct {
+    kg_matrix_t matrix;
+    uint8_t *w;        // (rows, columns)
+    int32_t *b;        // (rows), unit s_w s_x
+    void *g;           // (rows, columns): int16_t (recipe best) or float (recipe paper)
+    int32_t *gb;       // (rows): sum of (e - 128)
+    kg_row_statistics_t *statistics;  // (rows), recipe paper only
+    kg_parameter_u8_state_t *state;
+    kg_conv_quant_t *quant;
+    const kg_error_scale_t *error;  // of the layer's output
+    float error_factor;             // this tensor's share of that scale (1 / n under an average pool)
+    float x_scale;
+} kg_parameter_u8_t;
+
+typedef struct {
+    kg_matrix_t matrix;
+    float *w, *b;      // (rows, columns), (rows)
+    float *g, *gb;     // the same shapes
+    kg_row_statistics_t *statistics;  // (rows), recipe paper only
+} kg_parameter_f32_t;
+
+#endif
