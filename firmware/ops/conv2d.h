@@ -8,6 +8,10 @@
 
 #include "ops/dims.h"
 
+size_t kg_conv2d_u8_forward_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_conv2d_u8_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_conv2d_u8_input_gradient_scratch_bytes(const kg_conv_dims_t *dims);
+
 // y[o,r,c] = clamp(z_y + rq(b[o] + sum_{i,u,v} (w[o,i,u,v] - z_w) (x[i,..] - z_x), forward), y_min, y_max)
 void kg_conv2d_u8_forward(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w, const int32_t *b,
                           const kg_conv_quant_t *quant, uint8_t *y, void *scratch);
@@ -27,11 +31,14 @@ int32_t kg_conv2d_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e
 // Float32. Every sum starts at +0.0f and adds in a fixed order, so that all variants give the same bits:
 // forward over (i, u, v), then + b[o]; weight gradient over (r, c); input gradient over (o, u, v).
 // y is clamped to [y_min, y_max] (ReLU: 0, FLT_MAX). mask: dx = 0 where mask <= 0.
+size_t kg_conv2d_f32_forward_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_conv2d_f32_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_conv2d_f32_input_gradient_scratch_bytes(const kg_conv_dims_t *dims);
 void kg_conv2d_f32_forward(const kg_conv_dims_t *dims, const float *x, const float *w, const float *b,
-                           float y_min, float y_max, float *y);
+                           float y_min, float y_max, float *y, void *scratch);
 void kg_conv2d_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, const float *e, int32_t channel,
-                                   float *row);
+                                   float *row, void *scratch);
 void kg_conv2d_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w, const float *mask,
-                                  float *dx);
+                                  float *dx, void *scratch);
 
 #endif

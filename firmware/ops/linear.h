@@ -6,6 +6,10 @@
 
 #include "ops/dims.h"
 
+size_t kg_linear_u8_forward_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_linear_u8_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_linear_u8_input_gradient_scratch_bytes(const kg_conv_dims_t *dims);
+
 // y[o] = clamp(z_y + rq(b[o] + sum_i (w[o,i] - z_w) (x[i] - z_x), forward), y_min, y_max)
 void kg_linear_u8_forward(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w, const int32_t *b,
                           const kg_conv_quant_t *quant, uint8_t *y, void *scratch);
@@ -24,11 +28,14 @@ int32_t kg_linear_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e
                                     const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx, void *scratch);
 
 // Float32: sums start at +0.0f; forward over i, then + b[o]; input gradient over o.
+size_t kg_linear_f32_forward_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_linear_f32_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_linear_f32_input_gradient_scratch_bytes(const kg_conv_dims_t *dims);
 void kg_linear_f32_forward(const kg_conv_dims_t *dims, const float *x, const float *w, const float *b, float y_min,
-                           float y_max, float *y);
+                           float y_max, float *y, void *scratch);
 void kg_linear_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, const float *e, int32_t channel,
-                                   float *row);
+                                   float *row, void *scratch);
 void kg_linear_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w, const float *mask,
-                                  float *dx);
+                                  float *dx, void *scratch);
 
 #endif

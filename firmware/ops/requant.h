@@ -4,17 +4,12 @@
 #define KG_OPS_REQUANT_H
 
 #include "kilograd/types.h"
+#include "ops/clamp.h"
 
-static inline int32_t kg_clamp(int32_t value, int32_t low, int32_t high) {
-    return value < low ? low : value > high ? high : value;
-}
-
-// (value * multiplier + 2^(shift-1)) >> shift, exact in 64 bits, saturated to 32: the factor of an error may be large
-// when its scale has followed vanishing errors and a hard sample arrives.
+// (value * multiplier + 2^(shift-1)) >> shift, exact in 64 bits. The result must fit 32 bits: a factor <= 1 always does.
 static inline int32_t kg_requant(int32_t value, kg_requant_t factor) {
     int64_t product = (int64_t)value * factor.multiplier + ((int64_t)1 << (factor.shift - 1));
-    int64_t result = product >> factor.shift;
-    return result > INT32_MAX ? INT32_MAX : result < INT32_MIN ? INT32_MIN : (int32_t)result;
+    return (int32_t)(product >> factor.shift);
 }
 
 #endif
