@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The idx-ubyte format of MNIST and its successors, gzipped.
+
+Big-endian: two zero bytes, 8 for unsigned bytes, the number of dimensions, each dimension in four bytes, the data.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kilograd.errors import KilogradError
+from kilograd.types import Samples
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from kilograd.types import Shape
+
+UNSIGNED_BYTE = 8
+AGAIN = "delete it and get the data set again"
+
+
+def read_samples(folder: Path, prefix: str, shape: Shape, classes: int) -> Samples:
+    """
+    Read <prefix>-images-idx3-ubyte.gz and <prefix>-labels-idx1-ubyte.gz.
+
+    Returns:
+        Grey values / 255 in the given sample shape (1, height, width), and labels below `classes`.
+
+    """
+    images_path = folder / f"{prefix}-images-idx3-ubyte.gz"
+    labels_path = folder / f"{prefix}-labels-idx1-ubyte.gz"
+    images, labels = read(images_path, dimensions=3), read(labels_path, dimensions=1)
+    if images.shape[1:] != shape[1:]:
+        message = f"{images_path}: images are {images.shape[1:]}, expected {shape[1:]}"
+        raise KilogradError(message, AGAIN)
+    if len(images) != len(labels):
+        message = f"{labels_path}: {len(labels)} labels for {len(images)} images"
+        raise KilogradError(message, AGAIN)
+    if len(labels) and labels.max() >= classes:
+        message = f"{labels_path}: label {labels.max()}, but there are {classes} classes"
+        raise KilogradError(message, AGAIN)
+    x = images.reshape(-1, *shape).astype(np.float32) / np.float32(255)
+    return Samples(x, labels.astype(np.int64))
+
+
+def read(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
+    """Read an array of unsigned bytes with that many dimensions."""
+    data = _unpack(path)
+    header = struct.calcsize(f">4B{dimensions}I")
+    magic = bytes((0, 0, UNSIGNED_BYTE, dimensions))
+    if data[:4] != magic or len(data) < header:
+        message = f"{path}: not an idx-ubyte file of {dimensions} dimensions: it starts with {data[:4].hex()}"
+        raise KilogradError(message, f"expected {magic.hex()}; {AGAIN}")
+    shape = struct.unpack_from(f">{dimensions}I", data, offset=4)
+    if len(data) - header != math.prod(shape):
+        message = f"{path}: holds {len(data) - header} bytes of data, its header promises {math.prod(shape)}"
+        raise KilogradError(message, AGAIN)
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def _unpack(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            return file.read()
+    except FileNotFoundError as error:
+        message = f"{path}: no such file"
+        raise KilogradError(message) from error
+    except (OSError, EOFError, zlib.error) as error:
+        message = f"{path}: damaged gzip file: {error}"
+        raise KilogradError(message, AGAIN) from error
