@@ -60,7 +60,8 @@ static size_t run_length(const uint8_t *data, size_t bytes) {
     return run;
 }
 
-void kg_cobs_encode(const uint8_t *data, size_t bytes, void (*sink)(const uint8_t *data, size_t bytes)) {
+void kg_cobs_encode(const uint8_t *data, size_t bytes,
+                    void (*sink)(const uint8_t *data, size_t bytes)) {
     const uint8_t *end = data + bytes;
     for (;;) {
         size_t run = run_length(data, (size_t)(end - data));
@@ -69,7 +70,8 @@ void kg_cobs_encode(const uint8_t *data, size_t bytes, void (*sink)(const uint8_
         sink(data, run);
         data += run;
         if (code == FULL_BLOCK) {
-            continue;  // even at the end: a closing empty block keeps the encoding of a frame unique
+            continue;  // even at the end: a closing empty block keeps the encoding of a frame
+                       // unique
         }
         if (data == end) {
             return;

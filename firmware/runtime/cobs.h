@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Consistent overhead byte stuffing: removes every 0x00 from a frame, so that 0x00 can mark its ends.
+// Consistent overhead byte stuffing: removes every 0x00 from a frame, so that 0x00 marks its ends.
 //
-// A block is a code byte and code - 1 data bytes, none of them zero. Code 0xFF is followed by the next block directly,
-// any other code stands for one zero between its block and the next.
+// A block is a code byte and code - 1 data bytes, none of them zero. Code 0xFF is followed by the
+// next block directly, any other code stands for one zero between its block and the next.
 #ifndef KG_RUNTIME_COBS_H
 #define KG_RUNTIME_COBS_H
 
@@ -16,7 +16,7 @@ typedef enum {
     KG_COBS_DAMAGED,  // a frame has ended that is broken or larger than the buffer
 } kg_cobs_result_t;
 
-// Decodes a stream byte by byte into the caller's buffer. Start with {.buffer = ..., .capacity = ...}.
+// Decodes a stream byte by byte into the caller's buffer. All but buffer and capacity start at 0.
 typedef struct {
     uint8_t *buffer;
     size_t capacity;
@@ -27,14 +27,15 @@ typedef struct {
     bool overlong;  // the open frame does not fit
 } kg_cobs_decoder_t;
 
-// Every 0x00 ends the open frame and opens the next; frames without a byte are skipped. So one lost or inserted
-// 0x00 damages the frames it touches and no other.
+// Every 0x00 ends the open frame and opens the next; frames without a byte are skipped. So one lost
+// or inserted 0x00 damages the frames it touches and no other.
 kg_cobs_result_t kg_cobs_feed(kg_cobs_decoder_t *decoder, uint8_t byte);
 
 // Makes room for the next frame; call it when a frame was used, before the next byte.
 void kg_cobs_next(kg_cobs_decoder_t *decoder);
 
 // Encodes one frame without its delimiters, in pieces of at most 254 bytes.
-void kg_cobs_encode(const uint8_t *data, size_t bytes, void (*sink)(const uint8_t *data, size_t bytes));
+void kg_cobs_encode(const uint8_t *data, size_t bytes,
+                    void (*sink)(const uint8_t *data, size_t bytes));
 
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CRC-32 (IEEE 802.3): sixteen table entries instead of 256, because flash is scarcer than link time.
+// CRC-32 (IEEE 802.3): sixteen table entries instead of 256, because flash is scarcer than link
+// time.
 #include "runtime/crc32.h"
 
 // Entry n: the remainder of the four bits n, for the reflected polynomial 0xEDB88320.

@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,15 @@ class Engine(Protocol):
     window: int
     """Requests that may be under way before their answers are read (1: wait for every answer)."""
 
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
     def write(self, data: bytes) -> None:
         """Send bytes to the firmware's UART; may return before they are consumed."""
 
@@ -36,6 +49,7 @@ class Engine(Protocol):
 
         Raises:
             KilogradError: the firmware faulted, hung past its limit of virtual time, or ended.
+            TimeoutError: nothing came for so long that something was lost (only where `window` is 1: a wire).
 
         """
 
