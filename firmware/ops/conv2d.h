@@ -3,6 +3,8 @@
 //
 // o: output channel, i: input channel of o's group, (u, v): kernel tap,
 // (r, c): output position, (r*S + u - P, c*S + v - P): input position; taps in the padding add 0.
+// scratch: aligned to 8 bytes, as many as the function's _scratch_bytes says; nothing outlives a
+// call.
 #ifndef KG_OPS_CONV2D_H
 #define KG_OPS_CONV2D_H
 
@@ -12,33 +14,38 @@ size_t kg_conv2d_u8_forward_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_conv2d_u8_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_conv2d_u8_input_gradient_scratch_bytes(const kg_conv_dims_t *dims);
 
-// y[o,r,c] = clamp(z_y + rq(b[o] + sum_{i,u,v} (w[o,i,u,v] - z_w) (x[i,..] - z_x), forward), y_min, y_max)
-void kg_conv2d_u8_forward(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w, const int32_t *b,
-                          const kg_conv_quant_t *quant, uint8_t *y, void *scratch);
+// y[o,r,c] = clamp(z_y + rq(b[o] + sum_{i,u,v} (w[o,i,u,v] - z_w) (x[i,..] - z_x), forward),
+//                  y_min, y_max)
+void kg_conv2d_u8_forward(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
+                          const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
+                          void *scratch);
 
 // Gradient of the weights of one output channel, in (i, u, v) order:
 // row[k] = sum_{r,c} (e[channel,r,c] - 128) (x[i,..] - z_x). Overwrites row.
 void kg_conv2d_u8_weight_gradient(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *e,
-                                  const kg_conv_quant_t *quant, int32_t channel, int32_t *row, void *scratch);
+                                  const kg_conv_quant_t *quant, int32_t channel, int32_t *row,
+                                  void *scratch);
 
 // dx[i,h,k] = clamp(128 + rq(sum_{o,u,v} (w[o,i,u,v] - z_w) (e[o,r,c] - 128), backward), 0, 255)
 // over the output positions that read input position (h, k). Where mask is given and
 // mask[i,h,k] <= x_zero (the producer's ReLU was off), dx = 128. mask may be the same array as dx.
 // Returns the largest |sum| over the elements not masked.
 int32_t kg_conv2d_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e, const uint8_t *w,
-                                    const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx, void *scratch);
+                                    const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx,
+                                    void *scratch);
 
-// Float32. Every sum starts at +0.0f and adds in a fixed order, so that all variants give the same bits:
-// forward over (i, u, v), then + b[o]; weight gradient over (r, c); input gradient over (o, u, v).
+// Float32. Every sum starts at +0.0f and adds in a fixed order, so that all variants give the same
+// bits for finite numbers: forward over (i, u, v), then + b[o]; weight gradient over (r, c); input
+// gradient over (o, u, v). Products with 0 may be left out: they never change such a sum.
 // y is clamped to [y_min, y_max] (ReLU: 0, FLT_MAX). mask: dx = 0 where mask <= 0.
 size_t kg_conv2d_f32_forward_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_conv2d_f32_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_conv2d_f32_input_gradient_scratch_bytes(const kg_conv_dims_t *dims);
-void kg_conv2d_f32_forward(const kg_conv_dims_t *dims, const float *x, const float *w, const float *b,
-                           float y_min, float y_max, float *y, void *scratch);
-void kg_conv2d_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, const float *e, int32_t channel,
-                                   float *row, void *scratch);
-void kg_conv2d_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w, const float *mask,
-                                  float *dx, void *scratch);
+void kg_conv2d_f32_forward(const kg_conv_dims_t *dims, const float *x, const float *w,
+                           const float *b, float y_min, float y_max, float *y, void *scratch);
+void kg_conv2d_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, const float *e,
+                                   int32_t channel, float *row, void *scratch);
+void kg_conv2d_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w,
+                                  const float *mask, float *dx, void *scratch);
 
 #endif

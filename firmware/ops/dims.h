@@ -25,9 +25,17 @@ typedef struct {
     kg_requant_t backward;  // s_w s_e / s_dx
 } kg_conv_quant_t;
 
+// Input and output channels of one group.
+static inline int32_t kg_conv_group_inputs(const kg_conv_dims_t *dims) {
+    return dims->in_channels / dims->groups;
+}
+static inline int32_t kg_conv_group_outputs(const kg_conv_dims_t *dims) {
+    return dims->out_channels / dims->groups;
+}
+
 // Fan-in: weights per output channel.
 static inline int32_t kg_conv_columns(const kg_conv_dims_t *dims) {
-    return dims->in_channels / dims->groups * dims->kernel_height * dims->kernel_width;
+    return kg_conv_group_inputs(dims) * dims->kernel_height * dims->kernel_width;
 }
 
 #endif

@@ -4,9 +4,10 @@
 
 #include "ops/error.h"
 
-// dx = clamp(128 + round_half_up(((a - 128) w_a + (b - 128) w_b) / 2^shift), 0, 255); all arrays are (count)
-int32_t kg_join_u8(int32_t count, const uint8_t *a, const uint8_t *b, const kg_add_quant_t *quant, const uint8_t *mask,
-                   int32_t mask_zero, uint8_t *dx) {
+// dx = clamp(128 + round_half_up(((a - 128) w_a + (b - 128) w_b) / 2^shift), 0, 255); all arrays
+// are (count)
+int32_t kg_join_u8(int32_t count, const uint8_t *a, const uint8_t *b, const kg_add_quant_t *quant,
+                   const uint8_t *mask, int32_t mask_zero, uint8_t *dx) {
     int32_t half = 1 << (quant->shift - 1);
     int32_t largest = 0;
     for (int32_t i = 0; i < count; i++) {

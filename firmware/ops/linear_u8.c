@@ -5,15 +5,29 @@
 #include "ops/error.h"
 #include "ops/requant.h"
 
-// sum_i (w[i] - z_w) (x[i] - z_x)
-static int32_t dot(const uint8_t *x, const uint8_t *w, int32_t count, const kg_conv_quant_t *quant) {
-    int32_t x_zero = quant->x_zero;
-    int32_t w_zero = quant->w_zero;
+// sum_i w[i] (x[i] - z_x), four inputs at a time.
+static int32_t dot(const uint8_t *x, const uint8_t *w, int32_t count, int32_t x_zero) {
+    const uint8_t *end = x + count;
     int32_t sum = 0;
-    for (int32_t i = 0; i < count; i++) {
-        sum += (w[i] - w_zero) * (x[i] - x_zero);
+    for (; ((end - x) & 3) != 0; x++, w++) {
+        sum += w[0] * (x[0] - x_zero);
+    }
+    for (; x < end; x += 4, w += 4) {
+        sum += w[0] * (x[0] - x_zero);
+        sum += w[1] * (x[1] - x_zero);
+        sum += w[2] * (x[2] - x_zero);
+        sum += w[3] * (x[3] - x_zero);
     }
     return sum;
+}
+
+// z_w sum_i (x[i] - z_x): what dot() leaves in every sum.
+static int32_t correction(const uint8_t *x, int32_t count, const kg_conv_quant_t *quant) {
+    int32_t sum = 0;
+    for (int32_t i = 0; i < count; i++) {
+        sum += x[i];
+    }
+    return quant->w_zero * (sum - count * quant->x_zero);
 }
 
 size_t kg_linear_u8_forward_scratch_bytes(const kg_conv_dims_t *dims) {
@@ -21,24 +35,29 @@ size_t kg_linear_u8_forward_scratch_bytes(const kg_conv_dims_t *dims) {
     return 0;
 }
 
-// y[o] = clamp(z_y + rq(b[o] + sum_i (w[o,i] - z_w) (x[i] - z_x)), y_min, y_max); x is (in), w is (out, in) row-major
-void kg_linear_u8_forward(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w, const int32_t *b,
-                          const kg_conv_quant_t *quant, uint8_t *y, void *scratch) {
+// y[o] = clamp(z_y + rq(b[o] + sum_i (w[o,i] - z_w) (x[i] - z_x)), y_min, y_max); x is (in), w is
+// (out, in) row-major
+void kg_linear_u8_forward(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
+                          const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
+                          void *scratch) {
     (void)scratch;
     int32_t columns = dims->in_channels;
+    int32_t excess = correction(x, columns, quant);
     for (int32_t o = 0; o < dims->out_channels; o++) {
-        int32_t sum = b[o] + dot(x, w + o * columns, columns, quant);
+        int32_t sum = b[o] - excess + dot(x, w + o * columns, columns, quant->x_zero);
         sum = quant->y_zero + kg_requant(sum, quant->forward);
         y[o] = (uint8_t)kg_clamp(sum, quant->y_min, quant->y_max);
     }
 }
 
 // logits[o] = (b[o] + sum_i (w[o,i] - z_w) (x[i] - z_x)) * scale
-void kg_linear_u8_logits(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w, const int32_t *b,
-                         const kg_conv_quant_t *quant, float scale, float *logits) {
+void kg_linear_u8_logits(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
+                         const int32_t *b, const kg_conv_quant_t *quant, float scale,
+                         float *logits) {
     int32_t columns = dims->in_channels;
+    int32_t excess = correction(x, columns, quant);
     for (int32_t o = 0; o < dims->out_channels; o++) {
-        int32_t sum = b[o] + dot(x, w + o * columns, columns, quant);
+        int32_t sum = b[o] - excess + dot(x, w + o * columns, columns, quant->x_zero);
         logits[o] = (float)sum * scale;
     }
 }
@@ -50,12 +69,14 @@ size_t kg_linear_u8_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
 
 // row[i] = (e[channel] - 128) (x[i] - z_x)
 void kg_linear_u8_weight_gradient(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *e,
-                                  const kg_conv_quant_t *quant, int32_t channel, int32_t *row, void *scratch) {
+                                  const kg_conv_quant_t *quant, int32_t channel, int32_t *row,
+                                  void *scratch) {
     (void)scratch;
     int32_t error = e[channel] - KG_ERROR_ZERO;
-    int32_t correction = error * quant->x_zero;
-    for (int32_t i = 0; i < dims->in_channels; i++) {
-        row[i] = error * x[i] - correction;
+    int32_t excess = error * quant->x_zero;
+    int32_t columns = dims->in_channels;
+    for (int32_t i = 0; i < columns; i++) {
+        row[i] = error * x[i] - excess;
     }
 }
 
@@ -65,38 +86,60 @@ typedef struct {
     int32_t value;
 } tap_t;
 
+typedef struct {
+    const tap_t *first;
+    const tap_t *end;
+    int32_t total;
+} list_t;
+
 size_t kg_linear_u8_input_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
     return (size_t)dims->out_channels * sizeof(tap_t);
 }
 
-static const tap_t *list_errors(const kg_conv_dims_t *dims, const uint8_t *e, tap_t *tap) {
+static list_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e, tap_t *taps) {
+    tap_t *end = taps;
+    int32_t total = 0;
     for (int32_t o = 0; o < dims->out_channels; o++) {
-        tap->offset = o * dims->in_channels;
-        tap->value = e[o] - KG_ERROR_ZERO;
-        tap += tap->value != 0;
+        int32_t value = e[o] - KG_ERROR_ZERO;
+        if (value != 0) {
+            end->offset = o * dims->in_channels;
+            end->value = value;
+            end++;
+            total += value;
+        }
     }
-    return tap;
+    return (list_t){taps, end, total};
+}
+
+// sum over the listed errors of w[o,i] (e[o] - 128), four at a time; w starts at column i.
+static int32_t column_dot(list_t errors, const uint8_t *w) {
+    const tap_t *tap = errors.first;
+    int32_t sum = 0;
+    for (; ((errors.end - tap) & 3) != 0; tap++) {
+        sum += tap->value * w[tap->offset];
+    }
+    for (; tap < errors.end; tap += 4) {
+        sum += tap[0].value * w[tap[0].offset];
+        sum += tap[1].value * w[tap[1].offset];
+        sum += tap[2].value * w[tap[2].offset];
+        sum += tap[3].value * w[tap[3].offset];
+    }
+    return sum;
 }
 
 // dx[i] = clamp(128 + rq(sum_o (w[o,i] - z_w) (e[o] - 128)), 0, 255), 128 where mask[i] <= z_x
 int32_t kg_linear_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e, const uint8_t *w,
-                                    const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx, void *scratch) {
-    const tap_t *taps = scratch;
-    const tap_t *end = list_errors(dims, e, scratch);
-    int32_t correction = 0;
-    for (const tap_t *tap = taps; tap < end; tap++) {
-        correction += quant->w_zero * tap->value;
-    }
+                                    const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx,
+                                    void *scratch) {
+    list_t errors = list_errors(dims, e, scratch);
+    int32_t excess = quant->w_zero * errors.total;
     int32_t largest = 0;
     for (int32_t i = 0; i < dims->in_channels; i++) {
         if (mask != NULL && mask[i] <= quant->x_zero) {
             dx[i] = KG_ERROR_ZERO;
             continue;
         }
-        int32_t sum = -correction;
-        for (const tap_t *tap = taps; tap < end; tap++) {
-            sum += tap->value * w[tap->offset + i];
-        }
+        int32_t sum = column_dot(errors, w + i) - excess;
         largest = kg_largest(largest, sum);
         dx[i] = kg_error(sum, quant->backward);
     }

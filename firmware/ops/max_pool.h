@@ -5,13 +5,18 @@
 
 #include "ops/pool.h"
 
-// y = largest x of the window, padding never wins; argmax = its tap u * kernel_width + v, the first on a tie.
-void kg_max_pool_u8_forward(const kg_pool_dims_t *dims, const uint8_t *x, uint8_t *y, uint8_t *argmax);
+// y = largest x of the window, padding never wins; argmax = its tap u * kernel_width + v, the first
+// on a tie.
+void kg_max_pool_u8_forward(const kg_pool_dims_t *dims, const uint8_t *x, uint8_t *y,
+                            uint8_t *argmax);
 void kg_max_pool_f32_forward(const kg_pool_dims_t *dims, const float *x, float *y, uint8_t *argmax);
 
-// dx = the sum of the errors of the windows in which this element won: uint8: 128 + sum (e - 128), clamped to
-// 0..255; float32: summed over windows in (r, c) order. The scale of the error does not change.
-void kg_max_pool_u8_backward(const kg_pool_dims_t *dims, const uint8_t *e, const uint8_t *argmax, uint8_t *dx);
-void kg_max_pool_f32_backward(const kg_pool_dims_t *dims, const float *e, const uint8_t *argmax, float *dx);
+// dx = the sum of the errors of the windows in which this element won: uint8: 128 + sum (e - 128),
+// clamped to 0..255; float32: summed over windows in (r, c) order. The scale of the error does not
+// change.
+void kg_max_pool_u8_backward(const kg_pool_dims_t *dims, const uint8_t *e, const uint8_t *argmax,
+                             uint8_t *dx);
+void kg_max_pool_f32_backward(const kg_pool_dims_t *dims, const float *e, const uint8_t *argmax,
+                              float *dx);
 
 #endif

@@ -5,9 +5,10 @@
 #include "ops/error.h"
 #include "ops/window.h"
 
-// Finds the winner of one window; x is the channel's map, (top, left) the map position of the window's tap 0.
-static void find_largest(const kg_pool_dims_t *dims, const uint8_t *x, int32_t top, int32_t left, uint8_t *y,
-                         uint8_t *argmax) {
+// Finds the winner of one window; x is the channel's map, (top, left) the map position of the
+// window's tap 0.
+static void find_largest(const kg_pool_dims_t *dims, const uint8_t *x, int32_t top, int32_t left,
+                         uint8_t *y, uint8_t *argmax) {
     kg_range_t us = kg_taps_inside(top, dims->kernel_height, dims->in_height);
     kg_range_t vs = kg_taps_inside(left, dims->kernel_width, dims->in_width);
     int32_t winner = us.first * dims->kernel_width + vs.first;
@@ -25,25 +26,28 @@ static void find_largest(const kg_pool_dims_t *dims, const uint8_t *x, int32_t t
     *argmax = (uint8_t)winner;
 }
 
-// y[i,r,c] = max_{u,v} x[i,r*S+u-P,c*S+v-P], argmax[i,r,c] = the tap u * kernel_width + v that gave it
-void kg_max_pool_u8_forward(const kg_pool_dims_t *dims, const uint8_t *x, uint8_t *y, uint8_t *argmax) {
+// y[i,r,c] = max_{u,v} x[i,r*S+u-P,c*S+v-P], argmax[i,r,c] = the tap u * kernel_width + v that gave
+// it
+void kg_max_pool_u8_forward(const kg_pool_dims_t *dims, const uint8_t *x, uint8_t *y,
+                            uint8_t *argmax) {
     int32_t at = 0;
     for (int32_t i = 0; i < dims->channels; i++) {
         const uint8_t *map = x + i * dims->in_height * dims->in_width;
         for (int32_t r = 0; r < dims->out_height; r++) {
             int32_t top = r * dims->stride_height - dims->pad_top;
             for (int32_t c = 0; c < dims->out_width; c++) {
-                find_largest(dims, map, top, c * dims->stride_width - dims->pad_left, &y[at], &argmax[at]);
+                find_largest(dims, map, top, c * dims->stride_width - dims->pad_left, &y[at],
+                             &argmax[at]);
                 at++;
             }
         }
     }
 }
 
-// Sums the errors of the windows at (rows, cols) that the element (h, k) won, both counted from the start of the
-// padding; e and argmax are the channel's maps.
-static int32_t sum_won(const kg_pool_dims_t *dims, const uint8_t *e, const uint8_t *argmax, kg_range_t rows,
-                       kg_range_t cols, int32_t h, int32_t k) {
+// Sums the errors of the windows at (rows, cols) that the element (h, k) won, both counted from the
+// start of the padding; e and argmax are the channel's maps.
+static int32_t sum_won(const kg_pool_dims_t *dims, const uint8_t *e, const uint8_t *argmax,
+                       kg_range_t rows, kg_range_t cols, int32_t h, int32_t k) {
     int32_t sum = 0;
     for (int32_t r = rows.first; r < rows.end; r++) {
         int32_t tap = (h - r * dims->stride_height) * dims->kernel_width + k;
@@ -57,16 +61,20 @@ static int32_t sum_won(const kg_pool_dims_t *dims, const uint8_t *e, const uint8
     return sum;
 }
 
-// dx[i,h,k] = clamp(128 + sum over the windows (r, c) that x[i,h,k] won of (e[i,r,c] - 128), 0, 255)
-void kg_max_pool_u8_backward(const kg_pool_dims_t *dims, const uint8_t *e, const uint8_t *argmax, uint8_t *dx) {
+// dx[i,h,k] = clamp(128 + sum over the windows (r, c) that x[i,h,k] won of (e[i,r,c] - 128), 0,
+// 255)
+void kg_max_pool_u8_backward(const kg_pool_dims_t *dims, const uint8_t *e, const uint8_t *argmax,
+                             uint8_t *dx) {
     int32_t plane = dims->out_height * dims->out_width;
     for (int32_t i = 0; i < dims->channels; i++, e += plane, argmax += plane) {
         kg_range_t rows = {0, 0};
         for (int32_t h = dims->pad_top; h < dims->pad_top + dims->in_height; h++) {
             kg_range_t cols = {0, 0};
-            kg_readers_advance(&rows, h, dims->kernel_height, dims->stride_height, dims->out_height);
+            kg_readers_advance(&rows, h, dims->kernel_height, dims->stride_height,
+                               dims->out_height);
             for (int32_t k = dims->pad_left; k < dims->pad_left + dims->in_width; k++) {
-                kg_readers_advance(&cols, k, dims->kernel_width, dims->stride_width, dims->out_width);
+                kg_readers_advance(&cols, k, dims->kernel_width, dims->stride_width,
+                                   dims->out_width);
                 int32_t sum = KG_ERROR_ZERO + sum_won(dims, e, argmax, rows, cols, h, k);
                 *dx++ = (uint8_t)kg_clamp(sum, 0, 255);
             }

@@ -5,8 +5,8 @@
 
 #include "kilograd/types.h"
 
-// x is (channels, in_height, in_width), y is (channels, out_height, out_width). Every window holds at least one
-// element that is not padding.
+// x is (channels, in_height, in_width), y is (channels, out_height, out_width). Every window holds
+// at least one element that is not padding.
 typedef struct {
     int32_t channels;
     int32_t in_height, in_width;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A ReLU that could not be fused into the operator before it. Its backward side is a mask of the next error.
+// A ReLU that could not be fused into the operator before it. Its backward side is a mask of the
+// next error.
 #ifndef KG_OPS_RELU_H
 #define KG_OPS_RELU_H
 

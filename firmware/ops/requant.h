@@ -6,10 +6,11 @@
 #include "kilograd/types.h"
 #include "ops/clamp.h"
 
-// (value * multiplier + 2^(shift-1)) >> shift, exact in 64 bits. The result must fit 32 bits: a factor <= 1 always does.
+// (value * multiplier + 2^(shift-1)) >> shift, exact in 64 bits, written so that no 64-bit constant
+// is shifted. The result must fit 32 bits: with a factor of at most 1 it always does.
 static inline int32_t kg_requant(int32_t value, kg_requant_t factor) {
-    int64_t product = (int64_t)value * factor.multiplier + ((int64_t)1 << (factor.shift - 1));
-    return (int32_t)(product >> factor.shift);
+    int64_t halves = (int64_t)value * factor.multiplier >> (factor.shift - 1);
+    return (int32_t)((halves + 1) >> 1);
 }
 
 #endif

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// 2-D convolution in float32, plain C.
+//
+// Each kernel first lists the operands that are not zero (about half of the activations after a
+// ReLU, few errors after a max-pool), then runs one inner loop over that list for every channel
+// that shares it. Borders, strides and groups end in the list; its order is the order of the sums.
+#include "ops/conv2d.h"
+
+#include "ops/clamp.h"
+#include "ops/window.h"
+
+// A listed operand: its value, and where its partner is, relative to a base.
+typedef struct {
+    int32_t offset;
+    float value;
+} tap_t;
+
+typedef struct {
+    const tap_t *first;
+    const tap_t *end;
+} list_t;
+
+// sum + value * partner[offset] over the list, one after the other.
+static float dot(list_t list, const float *partner, float sum) {
+    const tap_t *tap = list.first;
+    for (; ((list.end - tap) & 3) != 0; tap++) {
+        sum += tap->value * partner[tap->offset];
+    }
+    for (; tap < list.end; tap += 4) {
+        sum += tap[0].value * partner[tap[0].offset];
+        sum += tap[1].value * partner[tap[1].offset];
+        sum += tap[2].value * partner[tap[2].offset];
+        sum += tap[3].value * partner[tap[3].offset];
+    }
+    return sum;
+}
+
+// Appends those of values[0], values[step], ... that are not zero, with offsets first,
+// first + offset_step, ... Returns the new end.
+static tap_t *append(tap_t *end, const float *values, int32_t step, int32_t count, int32_t first,
+                     int32_t offset_step) {
+    for (int32_t j = 0; j < count; j++) {
+        float value = values[j * step];
+        if (value != 0.0f) {
+            end->offset = first;
+            end->value = value;
+            end++;
+        }
+        first += offset_step;
+    }
+    return end;
+}
+
+size_t kg_conv2d_f32_forward_scratch_bytes(const kg_conv_dims_t *dims) {
+    return (size_t)kg_conv_columns(dims) * sizeof(tap_t);
+}
+
+// Lists the window of output position (r, c) in (i, u, v) order; x starts at the group's channels.
+static list_t list_window(const kg_conv_dims_t *dims, int32_t channels, const float *x, int32_t r,
+                          int32_t c, tap_t *taps) {
+    int32_t top = r * dims->stride_height - dims->pad_top;
+    int32_t left = c * dims->stride_width - dims->pad_left;
+    kg_range_t us = kg_taps_inside(top, dims->kernel_height, dims->in_height);
+    kg_range_t vs = kg_taps_inside(left, dims->kernel_width, dims->in_width);
+    tap_t *end = taps;
+    for (int32_t i = 0; i < channels; i++) {
+        for (int32_t u = us.first; u < us.end; u++) {
+            int32_t from = (i * dims->in_height + top + u) * dims->in_width + left + vs.first;
+            int32_t offset = (i * dims->kernel_height + u) * dims->kernel_width + vs.first;
+            end = append(end, x + from, 1, vs.end - vs.first, offset, 1);
+        }
+    }
+    return (list_t){taps, end};
+}
+
+// y[o,r,c] = clamp(sum_{i,u,v} w[o,i,u,v] x[i,r*S+u-P,c*S+v-P] + b[o], y_min, y_max)
+void kg_conv2d_f32_forward(const kg_conv_dims_t *dims, const float *x, const float *w,
+                           const float *b, float y_min, float y_max, float *y, void *scratch) {
+    int32_t columns = kg_conv_columns(dims);
+    int32_t channels = kg_conv_group_inputs(dims);
+    int32_t outs = kg_conv_group_outputs(dims);
+    int32_t plane = dims->out_height * dims->out_width;
+    for (int32_t g = 0; g < dims->groups; g++) {
+        const float *group = x + g * channels * dims->in_height * dims->in_width;
+        for (int32_t at = 0, r = 0; r < dims->out_height; r++) {
+            for (int32_t c = 0; c < dims->out_width; c++, at++) {
+                list_t list = list_window(dims, channels, group, r, c, scratch);
+                for (int32_t o = g * outs; o < (g + 1) * outs; o++) {
+                    float sum = dot(list, w + o * columns, 0.0f) + b[o];
+                    y[o * plane + at] = kg_clampf(sum, y_min, y_max);
+                }
+            }
+        }
+    }
+}
+
+// Errors that one list of the weight gradient can hold: it takes whole rows while another fits.
+static int32_t list_capacity(const kg_conv_dims_t *dims) {
+    int32_t plane = dims->out_height * dims->out_width;
+    int32_t enough = plane < 128 ? plane : 128;
+    return enough < dims->out_width ? dims->out_width : enough;
+}
+
+size_t kg_conv2d_f32_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
+    return (size_t)list_capacity(dims) * sizeof(tap_t);
+}
+
+// Lists the errors of the rows from *r on, as many as fit, and moves *r. The offset is that of the
+// element under tap (0, v), vertically perhaps in the padding; columns whose tap is left out.
+static list_t list_rows(const kg_conv_dims_t *dims, const float *e, int32_t v, int32_t *r,
+                        tap_t *taps) {
+    int32_t left = v - dims->pad_left;
+    kg_range_t cols = kg_outputs_inside(left, dims->stride_width, dims->in_width, dims->out_width);
+    left += cols.first * dims->stride_width;
+    const tap_t *last_start = taps + list_capacity(dims) - dims->out_width;
+    tap_t *end = taps;
+    for (; *r < dims->out_height && end <= last_start; ++*r) {
+        int32_t top = *r * dims->stride_height - dims->pad_top;
+        end = append(end, e + *r * dims->out_width + cols.first, 1, cols.end - cols.first,
+                     top * dims->in_width + left, dims->stride_width);
+    }
+    return (list_t){taps, end};
+}
+
+// Leaves out the errors whose partner would lie above or below a map of `plane` elements.
+static list_t trim(list_t list, int32_t shift, int32_t plane) {
+    while (list.first < list.end && list.first->offset + shift < 0) {
+        list.first++;
+    }
+    while (list.first < list.end && list.end[-1].offset + shift >= plane) {
+        list.end--;
+    }
+    return list;
+}
+
+// Adds the listed errors to row[., u, v] for all u; x starts at the group's channels.
+static void add_list(const kg_conv_dims_t *dims, int32_t channels, const float *x, int32_t v,
+                     list_t errors, float *row) {
+    int32_t plane = dims->in_height * dims->in_width;
+    int32_t taps = dims->kernel_height * dims->kernel_width;
+    for (int32_t u = 0; u < dims->kernel_height; u++) {
+        list_t inside = trim(errors, u * dims->in_width, plane);
+        const float *from = x + u * dims->in_width;
+        float *to = row + u * dims->kernel_width + v;
+        for (int32_t i = 0; i < channels; i++, from += plane, to += taps) {
+            *to = dot(inside, from, *to);
+        }
+    }
+}
+
+// row[i,u,v] = sum_{r,c} e[channel,r,c] x[i,r*S+u-P,c*S+v-P]
+void kg_conv2d_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, const float *e,
+                                   int32_t channel, float *row, void *scratch) {
+    int32_t columns = kg_conv_columns(dims);
+    int32_t channels = kg_conv_group_inputs(dims);
+    int32_t first_channel = channel / kg_conv_group_outputs(dims) * channels;
+    for (int32_t k = 0; k < columns; k++) {
+        row[k] = 0.0f;
+    }
+    x += first_channel * dims->in_height * dims->in_width;
+    e += channel * dims->out_height * dims->out_width;
+    for (int32_t v = 0; v < dims->kernel_width; v++) {
+        for (int32_t r = 0; r < dims->out_height;) {
+            list_t errors = list_rows(dims, e, v, &r, scratch);
+            add_list(dims, channels, x, v, errors, row);
+        }
+    }
+}
+
+size_t kg_conv2d_f32_input_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
+    return (size_t)(kg_conv_group_outputs(dims) * dims->kernel_height * dims->kernel_width) *
+           sizeof(tap_t);
+}
+
+// The outputs that read one input position, and that position counted from the start of the
+// padding: rows and h one way, cols and k the other.
+typedef struct {
+    kg_range_t rows, cols;
+    int32_t h, k;
+} readers_t;
+
+// Lists the errors of these outputs in (o, u, v) order, so the last position first; e and the
+// offsets, into w[.,0,.,.], start at the group.
+static list_t list_errors(const kg_conv_dims_t *dims, int32_t outs, int32_t columns, const float *e,
+                          const readers_t *readers, tap_t *taps) {
+    int32_t count = readers->cols.end - readers->cols.first;
+    int32_t last = readers->cols.end - 1;
+    int32_t v = readers->k - last * dims->stride_width;
+    tap_t *end = taps;
+    for (int32_t o = 0; o < outs; o++) {
+        for (int32_t r = readers->rows.end - 1; r >= readers->rows.first; r--) {
+            int32_t from = (o * dims->out_height + r) * dims->out_width + last;
+            int32_t u = readers->h - r * dims->stride_height;
+            int32_t offset = o * columns + u * dims->kernel_width + v;
+            end = append(end, e + from, -1, count, offset, dims->stride_width);
+        }
+    }
+    return (list_t){taps, end};
+}
+
+// The input gradient of one position in all channels of a group: w, mask and dx start at the
+// group, mask and dx at the position.
+static void gather(const kg_conv_dims_t *dims, int32_t channels, list_t list, const float *w,
+                   const float *mask, float *dx) {
+    int32_t taps = dims->kernel_height * dims->kernel_width;
+    int32_t plane = dims->in_height * dims->in_width;
+    for (int32_t i = 0, at = 0; i < channels; i++, at += plane) {
+        if (mask != NULL && mask[at] <= 0.0f) {
+            dx[at] = 0.0f;
+        } else {
+            dx[at] = dot(list, w + i * taps, 0.0f);
+        }
+    }
+}
+
+// dx[i,h,k] = sum_{o,u,v} w[o,i,u,v] e[o,r,c], 0 where mask[i,h,k] <= 0
+void kg_conv2d_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w,
+                                  const float *mask, float *dx, void *scratch) {
+    int32_t columns = kg_conv_columns(dims);
+    int32_t channels = kg_conv_group_inputs(dims);
+    int32_t outs = kg_conv_group_outputs(dims);
+    for (int32_t g = 0; g < dims->groups; g++) {
+        int32_t at = g * channels * dims->in_height * dims->in_width;
+        const float *group_e = e + g * outs * dims->out_height * dims->out_width;
+        const float *group_w = w + g * outs * columns;
+        readers_t readers = {.rows = {0, 0}};
+        for (int32_t h = 0; h < dims->in_height; h++) {
+            readers.h = h + dims->pad_top;
+            kg_readers_advance(&readers.rows, readers.h, dims->kernel_height, dims->stride_height,
+                               dims->out_height);
+            readers.cols = (kg_range_t){0, 0};
+            for (int32_t k = 0; k < dims->in_width; k++, at++) {
+                readers.k = k + dims->pad_left;
+                kg_readers_advance(&readers.cols, readers.k, dims->kernel_width, dims->stride_width,
+                                   dims->out_width);
+                list_t list = list_errors(dims, outs, columns, group_e, &readers, scratch);
+                gather(dims, channels, list, group_w, mask == NULL ? NULL : mask + at, dx + at);
+            }
+        }
+    }
+}
