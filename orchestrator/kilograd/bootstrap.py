@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Set up a checkout: virtual environment, Python packages, native part, compilers.
+
+The launcher starts this with nothing but a bare Python 3.11: only the standard library is at hand, and perhaps not all
+of it (Debian's python3 comes without ensurepip).
+"""
+
+from __future__ import annotations
+
+import configparser
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import ssl
+import sys
+import tempfile
+import tomllib
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kilograd import tools
+from kilograd.errors import KilogradError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHECKOUT = Path(__file__).parents[2]
+STAMP = "kilograd.stamp"
+ZIG_PROGRAMS = ("cc", "ar", "ranlib")
+
+
+def main(arguments: list[str]) -> int:
+    """Set up the environment in a folder; `packages` and `native` are fingerprints of what it is made from."""
+    folder, packages, native = arguments
+    os.environ.pop("PYTHONPATH", None)  # the launcher's, which pip must not see
+    try:
+        with _locked(Path(folder)) as venv:
+            set_up(venv, packages, native)
+    except KilogradError as error:
+        _print(f"error: {error.message}")
+        _print(f"hint: {error.hint}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        _print("kilograd: interrupted; the next start sets up again")
+        return 130
+    return 0
+
+
+def set_up(venv: Path, packages: str, native: str) -> None:
+    """Bring the environment up to date. The stamp goes first and comes last: an interrupted set-up is done again."""
+    stamp = venv / STAMP
+    python = venv / "bin" / "python"
+    before = stamp.read_text().splitlines() if stamp.is_file() else []
+    if before == [packages, native, os.path.realpath(python)]:
+        return  # another launcher was faster
+    stamp.unlink(missing_ok=True)
+    if before[:1] + before[2:] != [packages, os.path.realpath(python)]:
+        say("making a virtual environment ...")
+        make_environment(venv)
+        say("installing Python packages (some minutes the first time) ...")
+        pip(python, *_build_requirements(), *_requirements())
+    host_compiler(venv)
+    say("building the native part ...")
+    pip(python, "--no-build-isolation", "--no-deps", "--editable", ".")
+    arm_compiler(python)
+    stamp.write_text("\n".join([packages, native, os.path.realpath(python)]))
+
+
+def make_environment(venv: Path) -> None:
+    """Make an empty environment with pip: from ensurepip, from Debian as root, or from the package index."""
+    python = venv / "bin" / "python"
+    make = [sys.executable, "-m", "venv", "--clear"]
+    with contextlib.suppress(KilogradError):
+        tools.run([*make, venv], what="python3 -m venv")
+        return
+    with contextlib.suppress(KilogradError):
+        apt_install("python3-venv")
+        tools.run([*make, venv], what="python3 -m venv")
+        return
+    tools.run([*make, "--without-pip", venv], what="python3 -m venv --without-pip")
+    say("fetching pip ...")
+    with tempfile.TemporaryDirectory() as folder:
+        wheel = fetch_pip(Path(folder))
+        tools.run([python, wheel / "pip", "install", "--no-index", wheel], what="installing pip")
+
+
+def pip(python: Path, *arguments: str) -> None:
+    """Install with the environment's pip and the user's settings."""
+    environment = os.environ | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *arguments]
+    try:
+        tools.run(command, what="pip install", cwd=CHECKOUT, env=environment)
+    except KilogradError as error:
+        hint = "pip needs the network, or a package index in its settings (pip config, PIP_INDEX_URL)"
+        raise KilogradError(f"{error.message}\n{error.hint}", hint) from error
+
+
+def host_compiler(venv: Path) -> None:
+    """Make sure that there is a C compiler for this computer: its own, Debian's as root, or zig from the index."""
+    if any(_compiles(name) for name in (str(venv / "bin" / "cc"), "cc", "gcc", "clang")):
+        return
+    with contextlib.suppress(KilogradError):
+        apt_install("gcc", "libc6-dev")
+        return
+    say("installing zig as the C compiler ...")
+    python = venv / "bin" / "python"
+    pip(python, _extra("zig")[0])
+    for name in ZIG_PROGRAMS:
+        program = venv / "bin" / name
+        program.write_text(f'#!/bin/sh\nexec "{python}" -m ziglang {name} "$@"\n')
+        program.chmod(0o755)
+
+
+def arm_compiler(python: Path) -> None:
+    """Make sure that there is a compiler for the boards; without one, only what needs it fails later."""
+    code = "from kilograd.toolchain import install_arm_gcc; install_arm_gcc()"
+    if shutil.which("arm-none-eabi-gcc") is None:
+        say("installing arm-none-eabi-gcc ...")
+    try:
+        tools.run([python, "-P", "-c", code], what="installing arm-none-eabi-gcc")
+    except KilogradError as error:
+        _print(f"warning: {error.message}\n{error.hint}")
+
+
+def apt_install(*packages: str) -> None:
+    """Install Debian packages; only root can."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        message = f"only root can install {' '.join(packages)} with apt-get"
+        raise KilogradError(message, f"apt-get install {' '.join(packages)}")
+    say(f"installing {' '.join(packages)} with apt-get ...")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    tools.run(["apt-get", "update"], what="apt-get update", env=environment)
+    command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    tools.run(command, what="apt-get install", env=environment)
+
+
+def fetch_pip(folder: Path) -> Path:
+    """Download the newest pip wheel from the package index that pip's settings name, and check its hash."""
+    index = _pip_setting("index-url", "https://pypi.org/simple").rstrip("/")
+    certificates = _pip_setting("cert", "")
+    context = ssl.create_default_context(cafile=certificates or None)
+    try:
+        with urllib.request.urlopen(f"{index}/pip/", context=context) as page:  # noqa: S310 - the user's own setting
+            link = newest_wheel(page.read().decode())
+        address = urllib.parse.urljoin(f"{index}/pip/", link)
+        with urllib.request.urlopen(address, context=context) as file:  # noqa: S310 - as above
+            content = file.read()
+    except (urllib.error.URLError, ValueError) as error:
+        message = f"python3 comes without pip, and it cannot be fetched from {index}: {error}"
+        raise KilogradError(message, "as root: apt-get install python3-venv ca-certificates") from error
+    address, _, digest = address.partition("#sha256=")
+    if digest and hashlib.sha256(content).hexdigest() != digest:
+        message = f"{address} is damaged: its hash differs from the index's"
+        raise KilogradError(message, "try again, or as root: apt-get install python3-venv")
+    wheel = folder / address.rpartition("/")[2]
+    wheel.write_bytes(content)
+    return wheel
+
+
+def newest_wheel(page: str) -> str:
+    """Return the link of the newest release of pip on an index page."""
+    links = re.findall(r'href="([^"]*/pip-(\d+(?:\.\d+)*)-py3-none-any\.whl[^"]*)"', page)
+    if not links:
+        message = "the index lists no pip"
+        raise ValueError(message)
+    return max(links, key=lambda link: [int(part) for part in link[1].split(".")])[0]
+
+
+def say(text: str) -> None:
+    """Tell what is under way."""
+    _print(f"kilograd: {text}")
+
+
+def _print(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def _locked(venv: Path) -> Iterator[Path]:
+    """Make the folder and hold it alone; the system frees the lock when the process ends, however it ends."""
+    try:
+        venv.mkdir(parents=True, exist_ok=True)
+        (venv / STAMP).touch()
+        handle = os.open(venv, os.O_RDONLY)
+    except OSError as error:
+        message = f"the virtual environment cannot be made: {error}"
+        raise KilogradError(message, "set KILOGRAD_VENV to a folder that you can write to") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another kilograd that is setting up ...")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield venv
+    finally:
+        os.close(handle)
+
+
+def _compiles(compiler: str) -> bool:
+    """Tell whether a C compiler is there and has the C library's headers."""
+    if shutil.which(compiler) is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "probe.c"
+        source.write_text("#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n")
+        try:
+            tools.run([compiler, source, "-o", source.with_suffix("")], what=compiler)
+        except KilogradError:
+            return False
+    return True
+
+
+def _pip_setting(name: str, default: str) -> str:
+    """Return a setting of pip: from its environment variable, or from the user's or the system's file."""
+    if value := os.environ.get(f"PIP_{name.replace('-', '_').upper()}"):
+        return value
+    config = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config"))
+    files = ["/etc/pip.conf", Path.home() / ".pip" / "pip.conf", config / "pip" / "pip.conf"]
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read([*files, os.environ.get("PIP_CONFIG_FILE", os.devnull)])
+    return parser.get("install", name, fallback=parser.get("global", name, fallback=default))
+
+
+def _project() -> dict[str, dict[str, list[str]]]:
+    content: dict[str, dict[str, list[str]]] = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    return content
+
+
+def _build_requirements() -> list[str]:
+    return _project()["build-system"]["requires"]
+
+
+def _requirements() -> list[str]:
+    return [*_project()["project"]["dependencies"], *_extra("test")]
+
+
+def _extra(name: str) -> list[str]:
+    extras = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    requirements: list[str] = extras[name]
+    return requirements
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

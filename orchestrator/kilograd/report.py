@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results: what a plan and a run say about each board, as a table for people and JSON for machines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from kilograd.errors import CheckFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from kilograd.experiment import Limits
+
+SCHEMA = 1
+UNKNOWN = "-"
+LARGEST_SHOWN = 3
+PHASES = ("forward", "backward", "update")
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Shares of right answers on the test samples, 0 to 1; None where there is nothing to compare with."""
+
+    before_shift: float | None
+    after_shift: float | None
+    trained: float | None
+
+
+@dataclass(frozen=True)
+class Ram:
+    """Bytes of RAM by segment; `stack` is the peak that was seen (a plan: the reserve), None on the host."""
+
+    features: int
+    trained: int
+    stack: int | None
+    other: int
+    limit: int | None
+
+    @property
+    def total(self) -> int:
+        """Return all bytes of RAM."""
+        return self.features + self.trained + (self.stack or 0) + self.other
+
+
+@dataclass(frozen=True)
+class Flash:
+    """Bytes of flash; `weights` are those that stay as they are."""
+
+    weights: int
+    code: int
+    limit: int | None
+
+    @property
+    def total(self) -> int:
+        """Return all bytes of flash."""
+        return self.weights + self.code
+
+
+@dataclass(frozen=True)
+class Phases:
+    """A cost of one training sample; `update` is an update's cost divided by the samples of a minibatch."""
+
+    forward: int
+    backward: int
+    update: int
+
+    @property
+    def total(self) -> int:
+        """Return the cost of all phases."""
+        return self.forward + self.backward + self.update
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of the plan, for the question what takes so much room."""
+
+    name: str
+    segment: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class PlanReport:
+    """What a plan says about one board, before anything is built."""
+
+    board: str
+    ram: Ram
+    flash: Flash
+    lower_bound: Mapping[str, int]
+    """Bytes by segment that no plan can go below: the largest set of tensors alive together."""
+    largest: tuple[Tensor, ...]
+    """Tensors, the largest first."""
+    suggestions: tuple[str, ...] = ()
+    """What would fit, the nearest change first; empty if the plan fits."""
+
+    @property
+    def fits(self) -> bool:
+        """Tell whether RAM and flash suffice."""
+        return _within(self.ram) and _within(self.flash)
+
+
+@dataclass(frozen=True)
+class BoardReport:
+    """What one board showed; None stands for what the board or engine cannot say."""
+
+    board: str
+    engine: str
+    fits: bool
+    ram: Ram
+    flash: Flash
+    accuracy: Accuracy | None = None
+    cycles: Phases | None = None
+    instructions: Phases | None = None
+    time_ms: float | None = None
+    energy_mj: float | None = None
+    steps: int = 0
+    state_hash: str | None = None
+    same_bits: bool | None = None
+    """Whether the trained state equals the host's after as many steps; None on the host itself."""
+    plan: PlanReport | None = None
+    """The plan of a board that it does not fit, for the error message; not part of the JSON."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of one experiment on all its boards."""
+
+    boards: tuple[BoardReport, ...]
+
+
+def report_json(report: Report) -> str:
+    """Return the report as JSON."""
+    return to_json({"boards": [_board_object(board) for board in report.boards]})
+
+
+def plan_json(plans: Sequence[PlanReport]) -> str:
+    """Return plans as JSON."""
+    return to_json({"boards": [_plan_object(plan) for plan in plans]})
+
+
+def to_json(content: Mapping[str, Any]) -> str:
+    """Return an object with the schema's number as JSON text."""
+    return json.dumps({"schema": SCHEMA, **content}, indent=2, ensure_ascii=False)
+
+
+def problems(report: Report, limits: Mapping[str, Limits]) -> list[CheckFailedError]:
+    """Return what makes the report a failure: it does not fit, differs from the host, exceeds a limit."""
+    found = [does_not_fit(board.plan) for board in report.boards if not board.fits and board.plan]
+    for board in report.boards:
+        if board.same_bits is False:
+            message = f"{board.board}: the trained state differs from the host's after {board.steps} steps"
+            found.append(
+                CheckFailedError(message, "this is a defect of kilograd or of a custom kernel; please report it")
+            )
+        if board.board in limits:
+            found += _over_limits(board, limits[board.board])
+    return found
+
+
+def does_not_fit(plan: PlanReport) -> CheckFailedError:
+    """Return the error for a plan that exceeds its board: how much, which tensors, what would fit."""
+    needs = [f"{kind} {_share(memory)}" for kind, memory in _memories(plan) if not _within(memory)]
+    segments = (
+        f"RAM: feature maps {_bytes(plan.ram.features)}, trained weights and gradients {_bytes(plan.ram.trained)}, "
+        f"stack {_bytes(plan.ram.stack)}, rest {_bytes(plan.ram.other)}; "
+        f"flash: weights {_bytes(plan.flash.weights)}, code {_bytes(plan.flash.code)}"
+    )
+    tensors = ", ".join(f"{item.name} ({item.segment}) {_bytes(item.bytes)}" for item in plan.largest[:LARGEST_SHOWN])
+    lines = [segments, f"largest tensors: {tensors}", *(f"would fit: {text}" for text in plan.suggestions)]
+    return CheckFailedError(f"the model does not fit {plan.board}: it needs {' and '.join(needs)}", "\n".join(lines))
+
+
+def report_table(report: Report) -> Table:
+    """Return the table for people: a column for each board, a row for each figure."""
+    rows: list[tuple[str, Callable[[BoardReport], str]]] = [
+        ("fits", lambda b: _yes(b.fits)),
+        ("accuracy before the shift", partial(_accuracy, "before_shift")),
+        ("accuracy after the shift", partial(_accuracy, "after_shift")),
+        ("accuracy trained on the chip", partial(_accuracy, "trained")),
+        *_MEMORY_ROWS,
+        *_phase_rows("cycles"),
+        *_phase_rows("instructions"),
+        ("time per sample", lambda b: _quantity(b.time_ms, "ms")),
+        ("energy per sample", lambda b: _quantity(b.energy_mj, "mJ")),
+        ("training samples", lambda b: f"{b.steps:,}"),
+        ("same bits as host", lambda b: _yes(b.same_bits)),
+    ]
+    table = _table([f"{board.board} ({board.engine})" for board in report.boards])
+    for name, cell in rows:
+        table.add_row(name, *(cell(board) for board in report.boards))
+    return table
+
+
+def plan_table(plans: Sequence[PlanReport]) -> Table:
+    """Return the table for people: a column for each board, a row for each segment."""
+    rows: list[tuple[str, Callable[[PlanReport], str]]] = [("fits", lambda p: _yes(p.fits)), *_MEMORY_ROWS]
+    segments = dict.fromkeys(segment for plan in plans for segment in plan.lower_bound)
+    rows += [(f"lower bound, {segment}", partial(_lower_bound, segment)) for segment in segments]
+    rows += [(f"largest tensor {rank}", partial(_tensor, rank)) for rank in range(1, LARGEST_SHOWN + 1)]
+    table = _table([plan.board for plan in plans])
+    for name, cell in rows:
+        table.add_row(name, *(cell(plan) for plan in plans))
+    return table
+
+
+_MEMORY_ROWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
+    ("RAM", lambda b: _share(b.ram)),
+    ("  feature maps", lambda b: _bytes(b.ram.features)),
+    ("  trained weights + gradients", lambda b: _bytes(b.ram.trained)),
+    ("  stack", lambda b: _bytes(b.ram.stack)),
+    ("  rest", lambda b: _bytes(b.ram.other)),
+    ("flash", lambda b: _share(b.flash)),
+    ("  fixed weights", lambda b: _bytes(b.flash.weights)),
+    ("  code and tables", lambda b: _bytes(b.flash.code)),
+)
+
+
+def _phase_rows(kind: str) -> Iterable[tuple[str, Callable[[BoardReport], str]]]:
+    yield f"{kind} per sample", partial(_phase, kind, "total")
+    for phase in PHASES:
+        yield f"  {phase}", partial(_phase, kind, phase)
+
+
+def _phase(kind: str, phase: str, board: BoardReport) -> str:
+    cost = getattr(board, kind)
+    return UNKNOWN if cost is None else f"{getattr(cost, phase):,}"
+
+
+def _accuracy(when: str, board: BoardReport) -> str:
+    share = getattr(board.accuracy, when, None)
+    return UNKNOWN if share is None else f"{100 * share:.1f} %"
+
+
+def _lower_bound(segment: str, plan: PlanReport) -> str:
+    return _bytes(plan.lower_bound.get(segment))
+
+
+def _tensor(rank: int, plan: PlanReport) -> str:
+    if rank > len(plan.largest):
+        return UNKNOWN
+    return f"{plan.largest[rank - 1].name} {_bytes(plan.largest[rank - 1].bytes)}"
+
+
+def _board_object(board: BoardReport) -> dict[str, Any]:
+    content = asdict(board)
+    del content["plan"]
+    content["accuracy"] = asdict(board.accuracy or Accuracy(None, None, None))
+    for kind in ("cycles", "instructions"):
+        content[kind] = content[kind] or dict.fromkeys(PHASES)
+    content |= _memory_objects(board)
+    order = ("board", "engine", "fits", "accuracy", "ram", "flash", "cycles", "instructions")
+    return {key: content.pop(key) for key in order} | content
+
+
+def _plan_object(plan: PlanReport) -> dict[str, Any]:
+    content = asdict(plan) | _memory_objects(plan)
+    return {"board": content.pop("board"), "fits": plan.fits} | content
+
+
+def _memory_objects(plan: PlanReport | BoardReport) -> dict[str, Any]:
+    objects = {}
+    for kind, memory in (("ram", plan.ram), ("flash", plan.flash)):
+        segments = asdict(memory)
+        limit = segments.pop("limit")
+        objects[kind] = {**segments, "total": memory.total, "limit": limit}
+    return objects
+
+
+def _over_limits(board: BoardReport, limits: Limits) -> Iterable[CheckFailedError]:
+    for name, value, limit, unit in (
+        ("RAM", board.ram.total, limits.ram_bytes, "bytes"),
+        ("flash", board.flash.total, limits.flash_bytes, "bytes"),
+        ("time per sample", board.time_ms, limits.time_ms, "ms"),
+    ):
+        if value is not None and limit is not None and value > limit:
+            message = f"{board.board}: {name} is {value:,} {unit}, {value - limit:,} more than the limit of {limit:,}"
+            yield CheckFailedError(message, f"the limit is in [limits.{board.board}] of the experiment")
+
+
+def _memories(plan: PlanReport) -> tuple[tuple[str, Ram | Flash], ...]:
+    return (("RAM", plan.ram), ("flash", plan.flash))
+
+
+def _within(memory: Ram | Flash) -> bool:
+    return memory.limit is None or memory.total <= memory.limit
+
+
+def _table(columns: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _yes(value: bool | None) -> str:  # noqa: FBT001 - the value to show
+    return UNKNOWN if value is None else "yes" if value else "no"
+
+
+def _bytes(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,} B"
+
+
+def _share(memory: Ram | Flash) -> str:
+    if memory.limit is None:
+        return _bytes(memory.total)
+    return f"{memory.total:,} of {_bytes(memory.limit)} ({100 * memory.total / memory.limit:.0f} %)"
+
+
+def _quantity(value: float | None, unit: str) -> str:
+    return UNKNOWN if value is None else f"{value:.3g} {unit}"
