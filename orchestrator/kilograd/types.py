@@ -70,3 +70,140 @@ class Dataset:
     train: Samples
     test: Samples
     classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Format:
+    """
+    How a tensor is stored: "uint8" with real = scale * (q - zero), or "float32".
+
+    Scales are float32 values, so that the host computes with exactly what the firmware holds.
+    """
+
+    dtype: str
+    scale: float = 1.0
+    zero: int = 0
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """Weights as the firmware stores them: uint8 with a format and int32 biases, or float32 for both."""
+
+    weight: NDArray[np.uint8] | NDArray[np.float32]
+    bias: NDArray[np.int32] | NDArray[np.float32]
+    format: Format
+
+
+@dataclass(frozen=True)
+class QuantisedGraph:
+    """A graph whose tensors and weights have their storage formats; borders between formats are nodes of their own."""
+
+    graph: Graph
+    formats: Mapping[str, Format]
+    weights: Mapping[str, StoredWeights]
+
+
+@dataclass(frozen=True)
+class Array:
+    """The C name of an array, as a value in a table."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Address:
+    """The address of a C object (or of a member: `conv1_state.w_scale`), as a value in a table."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Function:
+    """A C function, as a value in a table; a kernel may be replaced by a faster variant with the same bits."""
+
+    name: str
+
+
+Value = int | float | None | Array | Address | Function | Mapping[str, "Value"]
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """
+    A C array. Segments: "features" (planned into the arena), "trained" (initialised RAM), "gradients" (zeroed RAM),
+    "weights" (flash).
+    """
+
+    name: str
+    ctype: str
+    count: int
+    segment: str
+    data: NDArray[np.generic] | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Return the size of the array."""
+        return self.count * CTYPE_BYTES[self.ctype]
+
+
+CTYPE_BYTES = {"uint8_t": 1, "int16_t": 2, "int32_t": 4, "float": 4, "kg_row_statistics_t": 16}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A C structure with its values: constant in flash, or mutable state in RAM."""
+
+    name: str
+    ctype: str
+    values: Mapping[str, Value]
+    mutable: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """
+    One entry of a step list: a function of the runtime and its constant arguments.
+
+    `reads` and `writes` name feature buffers; what is only written and read here is scratch. `inplace` says that
+    its first member (written) may use the memory of the second (read for the last time).
+    """
+
+    layer: str
+    role: str
+    function: str
+    args: Record
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    inplace: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """Forward, backward and update steps of one model, and everything they point to."""
+
+    name: str
+    phases: Mapping[str, tuple[Step, ...]]
+    buffers: Mapping[str, Buffer]
+    records: tuple[Record, ...]
+    state: tuple[str, ...]
+    """Buffers and mutable records that training changes, in the order of the model's state."""
+    input: str
+    input_format: Format
+    logits: str
+    classes: int
+
+
+PHASES = ("forward", "backward", "update")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where every feature buffer lies in the arena, and what each segment needs beside its lower bound (bytes)."""
+
+    offsets: Mapping[str, int]
+    features: int
+    features_bound: int
+    trained: int
+    weights: int
+    largest: tuple[tuple[str, int], ...]
+    """The largest arrays in RAM, for the message of a model that does not fit."""

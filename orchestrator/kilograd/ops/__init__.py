@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from kilograd.lowering import Error, Lowering
     from kilograd.types import Node, Shape
 
 
@@ -24,6 +25,12 @@ class Operator(Protocol):
 
     def evaluate(self, node: Node, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Compute the output in float32 for a batch: arrays are (n, *shape)."""
+
+    def forward_steps(self, node: Node, low: Lowering) -> None:
+        """Add the steps that compute the output."""
+
+    def backward_steps(self, node: Node, low: Lowering, error: Error) -> None:
+        """Add the steps that turn the error of the output into gradients and the errors of the inputs."""
 
 
 def operators() -> tuple[str, ...]:

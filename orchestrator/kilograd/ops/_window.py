@@ -13,6 +13,7 @@ from kilograd.ops._checks import misfit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from kilograd.lowering import Lowering
     from kilograd.types import Node
 
 
@@ -67,3 +68,16 @@ def _integers(node: Node, name: str, value: object, *, count: int, least: int) -
     if not (isinstance(value, tuple) and len(value) == count and min(value) >= least):
         raise misfit(node, f"{name} must be {count} integers of at least {least}, got {value}")
     return value
+
+
+def dims(node: Node, low: Lowering, channels: tuple[str, ...]) -> dict[str, int]:
+    """Return the members of a C dims structure, with the names it has for the channels of input and output."""
+    inside, outside = (low.graph.shapes[tensor] for tensor in (node.inputs[0], node.output))
+    shape = window(node)
+    sizes = {
+        "in_height": inside[1], "in_width": inside[2], "out_height": outside[1], "out_width": outside[2],
+        "kernel_height": shape.kernel[0], "kernel_width": shape.kernel[1],
+        "stride_height": shape.stride[0], "stride_width": shape.stride[1],
+        "pad_top": shape.pads[0], "pad_left": shape.pads[1],
+    }  # fmt: skip
+    return dict(zip(channels, (inside[0], outside[0]), strict=False)) | sizes

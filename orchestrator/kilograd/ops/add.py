@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kilograd.fixed_point import add_weights
+from kilograd.lowering import FLOAT_MAX
 from kilograd.ops import _checks
+from kilograd.types import Address, Array, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from kilograd.types import Node, Shape
+    from kilograd.lowering import Error, Lowering
+    from kilograd.types import Node, Shape, Value
 
 OPERANDS = 2
 
@@ -31,3 +35,31 @@ def evaluate(node: Node, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.fl
     a, b = inputs
     out = a + b
     return np.maximum(out, 0, out=out) if node.attributes.get("relu") else out
+
+
+def forward_steps(node: Node, low: Lowering) -> None:
+    """Add the forward step."""
+    a, b = (low.tensor(tensor) for tensor in node.inputs)
+    y, suffix = low.tensor(node.output), low.suffix(node)
+    args: dict[str, Value] = {"count": low.count(node.output), "a": Array(a), "b": Array(b), "y": Array(y)}
+    if suffix == "u8":
+        args["quant"] = Address(low.record(f"{node.name}_quant", "kg_add_quant_t", _quantisation(node, low)))
+    else:
+        args |= {"y_min": 0.0 if node.attributes.get("relu") else -FLOAT_MAX, "y_max": FLOAT_MAX}
+    record = Record(f"{node.name}_forward", f"kg_add_{suffix}_t", args)
+    low.step(low.forward, node, "forward", f"add_{suffix}", record, reads=[a, b], writes=[y])
+
+
+def backward_steps(node: Node, low: Lowering, error: Error) -> None:
+    """Pass the error on to both branches as it is."""
+    for tensor in node.inputs:
+        low.pass_error(tensor, error)
+
+
+def _quantisation(node: Node, low: Lowering) -> dict[str, Value]:
+    a, b = (low.format(tensor) for tensor in node.inputs)
+    y = low.format(node.output)
+    scale = np.float32(y.scale)
+    zeros: dict[str, Value] = {"a_zero": a.zero, "b_zero": b.zero, "y_zero": y.zero}
+    clamp: dict[str, Value] = {"y_min": y.zero if node.attributes.get("relu") else 0, "y_max": 255}
+    return zeros | clamp | add_weights(np.float32(a.scale) / scale, np.float32(b.scale) / scale)

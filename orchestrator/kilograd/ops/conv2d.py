@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kilograd.ops import _checks, _window
+from kilograd.ops import _checks, _weighted, _window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from kilograd.lowering import Error, Lowering
     from kilograd.types import Node, Shape
 
 WEIGHT_RANK = 4
@@ -59,3 +60,17 @@ def _groups(node: Node) -> int:
     if not isinstance(groups, int) or groups < 1:
         raise _checks.misfit(node, f"groups must be a positive integer, got {groups}")
     return groups
+
+
+def forward_steps(node: Node, low: Lowering) -> None:
+    """Add the forward step."""
+    _weighted.forward_steps(node, low, _dims(node, low))
+
+
+def backward_steps(node: Node, low: Lowering, error: Error) -> None:
+    """Add the gradients of weights and input."""
+    _weighted.backward_steps(node, low, _dims(node, low), error)
+
+
+def _dims(node: Node, low: Lowering) -> dict[str, int]:
+    return _window.dims(node, low, ("in_channels", "out_channels")) | {"groups": _groups(node)}

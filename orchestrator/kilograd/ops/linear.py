@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kilograd.ops import _checks
+from kilograd.kernels import DIMS_FIELDS
+from kilograd.ops import _checks, _weighted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from kilograd.lowering import Error, Lowering
     from kilograd.types import Node, Shape
 
 WEIGHT_RANK = 2
@@ -35,3 +37,24 @@ def evaluate(node: Node, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.fl
     weight, bias = _checks.weights(node, WEIGHT_RANK)
     out = x @ weight.T + bias
     return np.maximum(out, 0, out=out) if node.attributes.get("relu") else out
+
+
+def forward_steps(node: Node, low: Lowering) -> None:
+    """Add the forward step."""
+    _weighted.forward_steps(node, low, _dims(node, low))
+
+
+def backward_steps(node: Node, low: Lowering, error: Error) -> None:
+    """Add the gradients of weights and input."""
+    _weighted.backward_steps(node, low, _dims(node, low), error)
+
+
+def _dims(node: Node, low: Lowering) -> dict[str, int]:
+    """Return the layer as a 1x1 convolution of a 1x1 map."""
+    outputs, features = low.weights(node).weight.shape
+    return dict.fromkeys(DIMS_FIELDS, 1) | {
+        "in_channels": features,
+        "out_channels": outputs,
+        "pad_top": 0,
+        "pad_left": 0,
+    }

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kilograd.lowering import Error
 from kilograd.ops import _checks, _window
+from kilograd.types import Address, Array, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from kilograd.lowering import Lowering
     from kilograd.types import Node, Shape
 
 LARGEST_WINDOW = 256  # the runtime remembers the winner of a window in one byte
@@ -34,3 +37,33 @@ def evaluate(node: Node, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.fl
     (x,) = inputs
     largest: NDArray[np.float32] = _window.windows(node, x, fill=-np.inf).max(axis=(4, 5))
     return largest
+
+
+def forward_steps(node: Node, low: Lowering) -> None:
+    """Add the forward step; it remembers the winners for the backward pass."""
+    dims = low.record(f"{node.name}_dims", "kg_pool_dims_t", _window.dims(node, low, ("channels",)))
+    x, y = low.tensor(node.inputs[0]), low.tensor(node.output)
+    argmax = low.feature(f"{node.name}_argmax", "uint8_t", low.count(node.output))
+    suffix = low.suffix(node)
+    args = {"dims": Address(dims), "x": Array(x), "y": Array(y), "argmax": Array(argmax)}
+    record = Record(f"{node.name}_forward", f"kg_max_pool_{suffix}_t", args)
+    low.step(low.forward, node, "forward", f"max_pool_{suffix}", record, reads=[x], writes=[y, argmax])
+
+
+def backward_steps(node: Node, low: Lowering, error: Error) -> None:
+    """Route the error to the winners; its scale stays, and what was masked behind the pool is masked before it."""
+    suffix, source = low.suffix(node), low.source(node.inputs[0])
+    argmax = f"{node.name}_argmax"
+    below = Error(low.error_buffer(node, source), error.scale, error.factor, error.masked)
+    args = {
+        "dims": Address(f"{node.name}_dims"),
+        "e": Array(error.buffer),
+        "argmax": Array(argmax),
+        "dx": Array(below.buffer),
+    }
+    record = Record(f"{node.name}_backward", f"kg_max_pool_backward_{suffix}_t", args)
+    low.step(
+        low.backward, node, "input gradient", f"max_pool_backward_{suffix}", record,
+        reads=[error.buffer, argmax], writes=[below.buffer],
+    )  # fmt: skip
+    low.errors[source].append(below)

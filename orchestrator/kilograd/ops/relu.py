@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.ops import _checks
+from kilograd.types import Array, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from kilograd.types import Node, Shape
+    from kilograd.lowering import Error, Lowering
+    from kilograd.types import Node, Shape, Value
 
 
 def shape(node: Node, inputs: Sequence[Shape]) -> Shape:
@@ -26,3 +28,19 @@ def evaluate(_: Node, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float
     """Replace negative values by zero."""
     (x,) = inputs
     return np.maximum(x, np.float32(0))
+
+
+def forward_steps(node: Node, low: Lowering) -> None:
+    """Add the forward step."""
+    x, y = low.tensor(node.inputs[0]), low.tensor(node.output)
+    suffix = low.suffix(node)
+    args: dict[str, Value] = {"count": low.count(node.output), "x": Array(x), "y": Array(y)}
+    if suffix == "u8":
+        args["zero"] = low.format(node.inputs[0]).zero
+    record = Record(f"{node.name}_forward", f"kg_relu_{suffix}_t", args)
+    low.step(low.forward, node, "forward", f"relu_{suffix}", record, reads=[x], writes=[y], inplace=(y, x))
+
+
+def backward_steps(node: Node, low: Lowering, error: Error) -> None:
+    """Pass the error on as it is: it has been masked with this node's output."""
+    low.pass_error(node.inputs[0], error)

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Step functions of float32 layers.
+#include "runtime/steps_f32.h"
+
+#include "ops/add.h"
+#include "ops/join.h"
+#include "ops/relu.h"
+
+void kg_step_forward_f32(const void *args, kg_training_t *training) {
+    const kg_forward_f32_t *a = args;
+    (void)training;
+    a->kernel(a->dims, a->x, a->w, a->b, a->y_min, a->y_max, a->y, a->scratch);
+}
+
+// Sum of the row's errors; any: whether one of them is not zero.
+static float error_sum(const float *e, int32_t count, int *any) {
+    float sum = 0.0f;
+    *any = 0;
+    for (int32_t i = 0; i < count; i++) {
+        sum += e[i];
+        *any |= e[i] != 0.0f;
+    }
+    return sum;
+}
+
+void kg_step_row_gradient_f32(const void *args, kg_training_t *training) {
+    const kg_row_gradient_f32_t *a = args;
+    const kg_parameter_f32_t *p = a->parameter;
+    int32_t positions = a->dims->out_height * a->dims->out_width;
+    (void)training;
+    for (int32_t row = 0; row < p->matrix.rows; row++) {
+        int any;
+        p->gb[row] += error_sum(a->e + row * positions, positions, &any);
+        if (any) {
+            a->kernel(a->dims, a->x, a->e, row, a->row, a->scratch);
+            a->add(p, row, a->row);
+        }
+    }
+}
+
+void kg_step_outer_gradient_f32(const void *args, kg_training_t *training) {
+    const kg_outer_gradient_f32_t *a = args;
+    const kg_parameter_f32_t *p = a->parameter;
+    (void)training;
+    for (int32_t row = 0; row < p->matrix.rows; row++) {
+        if (a->e[row] != 0.0f) {
+            p->gb[row] += a->e[row];
+            a->add(p, row, a->x, a->e[row]);
+        }
+    }
+}
+
+void kg_step_input_gradient_f32(const void *args, kg_training_t *training) {
+    const kg_input_gradient_f32_t *a = args;
+    (void)training;
+    a->kernel(a->dims, a->e, a->w, a->mask, a->dx, a->scratch);
+}
+
+void kg_step_max_pool_f32(const void *args, kg_training_t *training) {
+    const kg_max_pool_f32_t *a = args;
+    (void)training;
+    kg_max_pool_f32_forward(a->dims, a->x, a->y, a->argmax);
+}
+
+void kg_step_max_pool_backward_f32(const void *args, kg_training_t *training) {
+    const kg_max_pool_backward_f32_t *a = args;
+    (void)training;
+    kg_max_pool_f32_backward(a->dims, a->e, a->argmax, a->dx);
+}
+
+void kg_step_average_pool_f32(const void *args, kg_training_t *training) {
+    const kg_average_pool_f32_t *a = args;
+    (void)training;
+    kg_average_pool_f32_forward(a->dims, a->x, a->factor, a->y);
+}
+
+void kg_step_average_pool_backward_f32(const void *args, kg_training_t *training) {
+    const kg_average_pool_backward_f32_t *a = args;
+    (void)training;
+    kg_average_pool_f32_backward(a->dims, a->e, a->factor, a->mask, a->dx);
+}
+
+void kg_step_add_f32(const void *args, kg_training_t *training) {
+    const kg_add_f32_t *a = args;
+    (void)training;
+    kg_add_f32_forward(a->count, a->a, a->b, a->y_min, a->y_max, a->y);
+}
+
+void kg_step_join_f32(const void *args, kg_training_t *training) {
+    const kg_join_f32_t *a = args;
+    (void)training;
+    kg_join_f32(a->count, a->a, a->b, a->mask, a->dx);
+}
+
+void kg_step_relu_f32(const void *args, kg_training_t *training) {
+    const kg_relu_f32_t *a = args;
+    (void)training;
+    kg_relu_f32_forward(a->count, a->x, a->y);
+}

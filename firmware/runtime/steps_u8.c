@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Step functions of uint8 layers.
+#include "runtime/steps_u8.h"
+
+#include "ops/error.h"
+#include "ops/linear.h"
+#include "ops/relu.h"
+#include "ops/requant.h"
+#include "runtime/math.h"
+
+static float step_of(kg_error_ref_t ref) {
+    return ref.error->scale * ref.factor;
+}
+
+void kg_step_forward_u8(const void *args, kg_training_t *training) {
+    const kg_forward_u8_t *a = args;
+    (void)training;
+    a->kernel(a->dims, a->x, a->w, a->b, a->quant, a->y, a->scratch);
+}
+
+void kg_step_logits_u8(const void *args, kg_training_t *training) {
+    const kg_logits_u8_t *a = args;
+    (void)training;
+    kg_linear_u8_logits(a->dims, a->x, a->w, a->b, a->quant, *a->w_scale * a->x_scale, a->logits);
+}
+
+// Sum of the row's errors; any: whether one of them is not zero.
+static int32_t error_sum(const uint8_t *e, int32_t count, int *any) {
+    int32_t sum = 0;
+    int32_t seen = 0;
+    for (int32_t i = 0; i < count; i++) {
+        int32_t error = e[i] - KG_ERROR_ZERO;
+        sum += error;
+        seen |= error;
+    }
+    *any = seen != 0;
+    return sum;
+}
+
+void kg_step_row_gradient_u8(const void *args, kg_training_t *training) {
+    const kg_row_gradient_u8_t *a = args;
+    const kg_parameter_u8_t *p = a->parameter;
+    int32_t positions = a->dims->out_height * a->dims->out_width;
+    for (int32_t row = 0; row < p->matrix.rows; row++) {
+        int any;
+        p->gb[row] += error_sum(a->e + row * positions, positions, &any);
+        if (any) {
+            a->kernel(a->dims, a->x, a->e, p->quant, row, a->row, a->scratch);
+            a->add(p, training, row, a->row);
+        }
+    }
+}
+
+void kg_step_outer_gradient_u8(const void *args, kg_training_t *training) {
+    const kg_outer_gradient_u8_t *a = args;
+    const kg_parameter_u8_t *p = a->parameter;
+    for (int32_t row = 0; row < p->matrix.rows; row++) {
+        int32_t error = a->e[row] - KG_ERROR_ZERO;
+        if (error != 0) {
+            p->gb[row] += error;
+            a->add(p, training, row, a->x, error);
+        }
+    }
+}
+
+void kg_step_input_gradient_u8(const void *args, kg_training_t *training) {
+    const kg_input_gradient_u8_t *a = args;
+    (void)training;
+    int32_t peak = a->kernel(a->dims, a->e, a->w, a->quant, a->mask, a->dx, a->scratch);
+    kg_error_scale_see(a->dx_scale, (float)peak * (*a->w_scale * step_of(a->e_scale)));
+}
+
+void kg_step_refresh_u8(const void *args, kg_training_t *training) {
+    const kg_refresh_u8_t *a = args;
+    (void)training;
+    a->quant->forward = kg_requant_make(*a->w_scale * a->x_scale / a->y_scale);
+    if (a->dx_scale != NULL) {
+        a->quant->backward = kg_requant_make(*a->w_scale * step_of(a->e_scale) / a->dx_scale->scale);
+    }
+}
+
+void kg_step_max_pool_u8(const void *args, kg_training_t *training) {
+    const kg_max_pool_u8_t *a = args;
+    (void)training;
+    kg_max_pool_u8_forward(a->dims, a->x, a->y, a->argmax);
+}
+
+void kg_step_max_pool_backward_u8(const void *args, kg_training_t *training) {
+    const kg_max_pool_backward_u8_t *a = args;
+    (void)training;
+    kg_max_pool_u8_backward(a->dims, a->e, a->argmax, a->dx);
+}
+
+void kg_step_average_pool_u8(const void *args, kg_training_t *training) {
+    const kg_average_pool_u8_t *a = args;
+    (void)training;
+    kg_average_pool_u8_forward(a->dims, a->x, a->quant, a->y);
+}
+
+void kg_step_average_pool_backward_u8(const void *args, kg_training_t *training) {
+    const kg_average_pool_backward_u8_t *a = args;
+    (void)training;
+    (void)kg_average_pool_u8_backward(a->dims, a->e, a->quant, a->mask, a->dx);
+}
+
+void kg_step_add_u8(const void *args, kg_training_t *training) {
+    const kg_add_u8_t *a = args;
+    (void)training;
+    kg_add_u8_forward(a->count, a->a, a->b, a->quant, a->y);
+}
+
+void kg_step_join_u8(const void *args, kg_training_t *training) {
+    const kg_join_u8_t *a = args;
+    (void)training;
+    int32_t peak = kg_join_u8(a->count, a->a, a->b, a->quant, a->mask, a->mask_zero, a->dx);
+    kg_error_scale_see(a->dx_scale, (float)peak * a->dx_scale->scale);
+}
+
+// Both ratios as integers over one power of two, the larger below 2^21.
+void kg_step_join_refresh_u8(const void *args, kg_training_t *training) {
+    const kg_join_refresh_u8_t *a = args;
+    (void)training;
+    float ratio_a = step_of(a->a_scale) / a->dx_scale->scale;
+    float ratio_b = a->b_scale.error == NULL ? 0.0f : step_of(a->b_scale) / a->dx_scale->scale;
+    int32_t shift = 20 - kg_ceil_log2(kg_maxf(ratio_a, ratio_b));
+    shift = kg_clamp(shift, 1, 30);
+    a->quant->shift = shift;
+    a->quant->a_weight = kg_clamp(kg_round(ratio_a * kg_exp2i(shift)), 0, (1 << 21) - 1);
+    a->quant->b_weight = kg_clamp(kg_round(ratio_b * kg_exp2i(shift)), 0, (1 << 21) - 1);
+}
+
+void kg_step_relu_u8(const void *args, kg_training_t *training) {
+    const kg_relu_u8_t *a = args;
+    (void)training;
+    kg_relu_u8_forward(a->count, a->x, a->zero, a->y);
+}

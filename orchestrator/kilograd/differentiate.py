@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Derive the training program: forward steps, the backward pass for the trained part, and the update."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kilograd.errors import KilogradError
+from kilograd.lowering import Error, Lowering
+from kilograd.ops import operator
+from kilograd.types import Address, Array, Graph, Program, Record
+
+if TYPE_CHECKING:
+    from kilograd.kernels import Kernels
+    from kilograd.types import QuantisedGraph, Value
+
+RECIPES = ("best", "paper")
+
+
+def differentiate(quantised: QuantisedGraph, trained: frozenset[str], recipe: str, kernels: Kernels) -> Program:
+    """
+    Return the steps of one training sample and of the update, for the core of `kernels`.
+
+    Args:
+        quantised: the graph in its storage formats.
+        trained: names of the layers that train; only what they need is computed backward.
+        recipe: "best" or "paper".
+        kernels: the kernels of one core.
+
+    """
+    if recipe not in RECIPES:
+        message = f"unknown recipe: {recipe}"
+        raise KilogradError(message, f"known: {', '.join(RECIPES)}")
+    low = Lowering(quantised, trained, recipe, kernels)
+    graph = quantised.graph
+    low.tensor(graph.input)
+    for node in graph.nodes:
+        operator(node.op).forward_steps(node, low)
+    _loss(low)
+    for node in reversed(graph.nodes):
+        if node.output in low.needs_error:
+            operator(node.op).backward_steps(node, low, low.settle(node.output))
+    phases = {
+        "forward": tuple(low.forward),
+        "backward": tuple(low.backward),
+        "update": (*low.follow, *low.update, *low.refresh),
+    }
+    return Program(
+        graph.name, phases, low.buffers, tuple(low.records.values()), tuple(low.state),
+        graph.input, low.format(graph.input), low.tensor(graph.output), low.count(graph.output),
+    )  # fmt: skip
+
+
+def select_layers(graph: Graph, layers: str | int | list[str]) -> frozenset[str]:
+    """Return the names of the layers to train: "all", the last n with weights, or a list of names."""
+    weighted = [node.name for node in graph.nodes if node.weight is not None]
+    if layers == "all":
+        return frozenset(weighted)
+    if isinstance(layers, int) and 1 <= layers <= len(weighted):
+        return frozenset(weighted[-layers:])
+    if isinstance(layers, list) and layers and set(layers) <= set(weighted):
+        return frozenset(layers)
+    message = f"cannot train the layers {layers!r} of {graph.name}"
+    raise KilogradError(message, f'give "all", a number from 1 to {len(weighted)}, or names out of {", ".join(weighted)}')
+
+
+def _loss(low: Lowering) -> None:
+    """Add softmax cross-entropy after the logits, and the output error before all backward steps."""
+    logits, classes = low.tensor(low.graph.output), low.count(low.graph.output)
+    p = low.feature("loss_p", "float", classes)
+    args: dict[str, Value] = {"classes": classes, "logits": Array(logits), "p": Array(p)}
+    softmax = Record("loss_softmax", "kg_softmax_t", args)
+    low.step(low.forward, "loss", "forward", "softmax", softmax, reads=[logits], writes=[p])
+    if not low.trained:
+        return
+    integer = low.suffix(low.producer[low.graph.output]) == "u8" and low.producer[low.graph.output].op == "linear"
+    error = low.feature("loss_error", "uint8_t" if integer else "float", classes)
+    scale = low.new_scale("loss_error", follows=False) if integer else None
+    suffix = "u8" if integer else "f32"
+    args = {"classes": classes, "p": Array(p), "e": Array(error)}
+    if scale is not None:
+        args["scale"] = Address(scale)
+    record = Record("loss_output_error", f"kg_output_error_{suffix}_t", args)
+    low.step(
+        low.backward, "loss", "output error", f"output_error_{suffix}", record,
+        reads=[p], writes=[error], inplace=None if integer else (error, p),
+    )  # fmt: skip
+    low.errors[low.source(low.graph.output)].append(Error(error, scale, 1.0, masked=True))
