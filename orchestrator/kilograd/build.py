@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compiles generated tables and the firmware: for a board, as the host twin, or as a library of its kernels."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from kilograd import __version__, paths, tools, toolchain
+from kilograd.errors import CheckFailedError, KilogradError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from kilograd.platforms.board import Board, Memory, Peripheral
+
+TWIN_BUFFER_BYTES = 1 << 20
+
+# What ld and lld say of a memory that is too small.
+_OVERFLOW = re.compile(r"region [`'](\w+)'(?: overflowed by |: overflowed by )(\d+) bytes")
+
+Settings = dict[str, "Sequence[str | Path]"]
+
+
+def build_firmware(sources: Sequence[Path], board: Board, out: Path, *, app: Path | None = None) -> Path:
+    """
+    Return the ELF of the firmware with generated sources, built for a board in the folder `out`.
+
+    Args:
+        sources: the generated C files.
+        board: what to build for.
+        out: a folder for this one build; a later build there compiles only what changed.
+        app: the C file with `main`; without it, firmware/app/main.c.
+
+    """
+    compiler = toolchain.arm_compiler()
+    out.mkdir(parents=True, exist_ok=True)
+    script = out / "linker.ld"
+    _write(script, linker_script(board))
+    flags = toolchain.core_flags(compiler, board)
+    settings: Settings = {
+        "KILOGRAD_SOURCES": [*sources, app or _firmware() / "app" / "main.c"],
+        "KILOGRAD_DEFINITIONS": [*_common_definitions(), *_board_definitions(board)],
+        "KILOGRAD_CORE": [board.core],
+        "KILOGRAD_PORT": [board.port],
+        "KILOGRAD_CORE_FLAGS": flags,
+        "KILOGRAD_LINKER_SCRIPT": [script],
+    }
+    arguments = [f"-DCMAKE_TOOLCHAIN_FILE={paths.share() / 'cmake' / 'arm-none-eabi.cmake'}"]
+    try:
+        _build("board", settings, compiler, arguments, out, f"building the firmware for {board.name}")
+    except KilogradError as error:
+        raise _explain_overflow(error, board) from error
+    return out / "firmware.elf"
+
+
+def build_twin(sources: Sequence[Path], out: Path) -> Path:
+    """Return the host twin: the firmware with generated sources as a program for this machine."""
+    settings: Settings = {
+        "KILOGRAD_SOURCES": [*sources, _firmware() / "app" / "main.c"],
+        "KILOGRAD_DEFINITIONS": [*_common_definitions(), f"KG_LINK_BUFFER_BYTES={TWIN_BUFFER_BYTES}"],
+    }
+    _build("twin", settings, toolchain.host_compiler(), [], out, "building the host twin")
+    return out / "kilograd_twin"
+
+
+def build_kernels(out: Path) -> Path:
+    """Return firmware/ops and firmware/runtime as a shared library for this machine."""
+    settings: Settings = {"KILOGRAD_SOURCES": [], "KILOGRAD_DEFINITIONS": _common_definitions()}
+    _build("kernels", settings, toolchain.host_compiler(), [], out, "building the kernels")
+    return out / "libkilograd_kernels.so"
+
+
+def linker_script(board: Board) -> str:
+    """Return the linker script for a board."""
+    environment = Environment(
+        loader=PackageLoader("kilograd"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - this makes C, not HTML
+    )
+    return environment.get_template("linker.ld.j2").render(board=board)
+
+
+def _firmware() -> Path:
+    return paths.share() / "firmware"
+
+
+def _common_definitions() -> list[str]:
+    return [f'KG_VERSION="{__version__}"']
+
+
+def _board_definitions(board: Board) -> list[str]:
+    values: Mapping[str, int] = {
+        "KG_CORE_HZ": board.clock_hz,
+        "KG_UART_BASE": _uart(board).base,
+        "KG_FLASH_BASE": board.flash.base,
+        "KG_FLASH_BYTES": board.flash.size,
+        "KG_RAM_BASE": board.ram.base,
+        "KG_RAM_BYTES": board.ram.size,
+    }
+    return [f"{name}={value:#x}u" for name, value in values.items()]
+
+
+def _uart(board: Board) -> Peripheral:
+    """Return the board's first UART: the link runs over it."""
+    for peripheral in board.peripherals:
+        if peripheral.kind.startswith("UART."):
+            return peripheral
+    message = f"{board.folder / board.name}.repl has no UART"
+    raise KilogradError(message, "the firmware talks over the first peripheral whose class begins with UART.")
+
+
+def _build(
+    target: str,
+    settings: Settings,
+    compiler: toolchain.Compiler,
+    arguments: Sequence[str],
+    out: Path,
+    what: str,
+) -> None:
+    """Configure if something about it changed, then let ninja compile what is out of date."""
+    out.mkdir(parents=True, exist_ok=True)
+    settings_file = out / "settings.cmake"
+    _write(settings_file, _settings_text({**settings, "KILOGRAD_PREFIX_MAP": _prefix_map(settings, out)}))
+    ninja = toolchain.build_program("ninja")
+    configure = [
+        str(toolchain.build_program("cmake")),
+        *("-S", str(paths.share())),
+        *("-B", str(out)),
+        *("-G", "Ninja"),
+        f"-DCMAKE_MAKE_PROGRAM={ninja}",
+        f"-DCMAKE_C_COMPILER={';'.join(compiler.command)}",
+        f"-DKILOGRAD_TARGET={target}",
+        f"-DKILOGRAD_SETTINGS={settings_file}",
+        *arguments,
+    ]
+    stamp = out / "configured.txt"
+    text = "\n".join(configure)
+    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != text:
+        (out / "CMakeCache.txt").unlink(missing_ok=True)
+        shutil.rmtree(out / "CMakeFiles", ignore_errors=True)
+        tools.run(configure, what=f"{what}: cmake")
+        stamp.write_text(text, encoding="utf-8")
+    tools.run([ninja, "--quiet", "-C", out], what=what)
+
+
+def _prefix_map(settings: Settings, out: Path) -> list[str]:
+    """Return flags that keep the places of folders out of the ELF; of those that fit a path, the last counts."""
+    folders = {f"{path.parent}": "generated" for path in settings["KILOGRAD_SOURCES"] if not isinstance(path, str)}
+    folders |= {f"{paths.share()}/": "", f"{out}": "."}
+    return [f"-ffile-prefix-map={folder}={name}" for folder, name in folders.items()]
+
+
+def _settings_text(settings: Settings) -> str:
+    lines = ["# Generated file, do not edit. What kilograd/build.py tells CMake."]
+    for name, values in settings.items():
+        lines.append(" ".join([f"set({name}", *(f"[==[{value}]==]" for value in values)]) + ")")
+    return "\n".join(lines) + "\n"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file unless it holds the text already: its time is what ninja looks at."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def _explain_overflow(error: KilogradError, board: Board) -> KilogradError:
+    """Return an error with bytes needed and available if the linker ran out of memory, else the error itself."""
+    memories: Mapping[str, tuple[str, Memory]] = {"FLASH": ("flash", board.flash), "RAM": ("RAM", board.ram)}
+    excess = {region: int(number) for region, number in _OVERFLOW.findall(error.hint)}
+    if not excess:
+        return error
+    parts = []
+    for region, number in sorted(excess.items()):
+        name, memory = memories[region]
+        parts.append(f"{name}: {memory.size + number:,} bytes needed, {memory.size:,} available")
+    message = f"the model is too large for {board.name}: {'; '.join(parts)}"
+    return CheckFailedError(message, "train fewer layers, choose a smaller model, or another board")

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a firmware's ELF: where its memory goes, and its symbols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+
+from kilograd.errors import KilogradError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from kilograd.platforms.board import Board, Memory
+
+
+@dataclass(frozen=True)
+class RamUse:
+    """Bytes of RAM by segment; `limit` is what the board has."""
+
+    features: int
+    trained: int
+    """Trained weights and their gradient buffers."""
+    stack_reserved: int
+    other: int
+    total: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class FlashUse:
+    """Bytes of flash by segment; `limit` is what the board has."""
+
+    weights: int
+    """Weights that stay, and the first values of those that are trained."""
+    code: int
+    """All else: instructions, constants, vectors, and the room for the boot loader before them."""
+    total: int
+    limit: int
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """What a firmware takes of a board's memories."""
+
+    ram: RamUse
+    flash: FlashUse
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A function or object of the firmware."""
+
+    name: str
+    address: int
+    size: int
+    section: str
+
+
+def memory_use(elf: Path, board: Board) -> MemoryUse:
+    """Return the memory use of a firmware, from its section headers; gaps between sections count as other and code."""
+    sizes, loads = _sections(elf)
+    features = sizes.get(".kg_features", 0)
+    trained = sizes.get(".kg_trained", 0) + sizes.get(".kg_gradients", 0)
+    stack = sizes.get(".stack", 0)
+    ram = _used(loads, board.ram)
+    weights = sizes.get(".kg_weights", 0) + sizes.get(".kg_trained", 0)
+    flash = _used(loads, board.flash)
+    return MemoryUse(
+        RamUse(features, trained, stack, ram - features - trained - stack, ram, board.ram.size),
+        FlashUse(weights, flash - weights, flash, board.flash.size),
+    )
+
+
+def symbols(elf: Path) -> tuple[Symbol, ...]:
+    """Return all functions and objects, by address; addresses of functions without the Thumb bit."""
+    with elf.open("rb") as stream:
+        file = _open(stream, elf)
+        table = file.get_section_by_name(".symtab")
+        if table is None:
+            message = f"{elf} has no symbols"
+            raise KilogradError(message, "kilograd needs the ELF as it was built, not a stripped one")
+        found = []
+        for entry in table.iter_symbols():
+            kind, index = entry["st_info"]["type"], entry["st_shndx"]
+            if not entry.name or not isinstance(index, int) or kind not in {"STT_FUNC", "STT_OBJECT", "STT_NOTYPE"}:
+                continue
+            address = entry["st_value"] & ~1 if kind == "STT_FUNC" else entry["st_value"]
+            found.append(Symbol(entry.name, address, entry["st_size"], file.get_section(index).name))
+    return tuple(sorted(found, key=lambda symbol: (symbol.address, symbol.name)))
+
+
+def symbol(elf: Path, name: str) -> Symbol:
+    """Return one symbol by its name."""
+    for found in symbols(elf):
+        if found.name == name:
+            return found
+    message = f"{elf} has no symbol {name}"
+    raise KilogradError(message)
+
+
+def largest_symbols(elf: Path, count: int) -> tuple[Symbol, ...]:
+    """Return the symbols that take the most bytes, the largest first."""
+    return tuple(sorted(symbols(elf), key=lambda symbol: (-symbol.size, symbol.name))[:count])
+
+
+def _open(stream: BinaryIO, elf: Path) -> ELFFile:
+    try:
+        return ELFFile(stream)
+    except ELFError as error:
+        message = f"{elf} is not an ELF file: {error}"
+        raise KilogradError(message) from error
+
+
+def _sections(elf: Path) -> tuple[dict[str, int], list[tuple[int, int]]]:
+    """Return the sizes of the sections in memory, and the ranges (first, end) that they take at run time and in flash."""
+    sizes: dict[str, int] = {}
+    ranges: list[tuple[int, int]] = []
+    with elf.open("rb") as stream:
+        file = _open(stream, elf)
+        for section in file.iter_sections():
+            if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_size"] > 0:
+                sizes[section.name] = section["sh_size"]
+                ranges.append((section["sh_addr"], section["sh_addr"] + section["sh_size"]))
+        ranges.extend(_load_ranges(file))
+    return sizes, ranges
+
+
+def _load_ranges(file: ELFFile) -> Iterator[tuple[int, int]]:
+    """Give the ranges of loaded bytes at their load addresses: initialised RAM lies in flash, too."""
+    for segment in file.iter_segments("PT_LOAD"):
+        if segment["p_filesz"] > 0:
+            yield segment["p_paddr"], segment["p_paddr"] + segment["p_filesz"]
+
+
+def _used(ranges: list[tuple[int, int]], memory: Memory) -> int:
+    """Return how far a memory is filled from its start."""
+    ends = [end for first, end in ranges if memory.base <= first < memory.end]
+    return max(ends, default=memory.base) - memory.base
