@@ -23,9 +23,9 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from kilograd import tools
+from kilograd import toolchain, tools
 from kilograd.errors import KilogradError
 
 if TYPE_CHECKING:
@@ -65,11 +65,16 @@ def set_up(venv: Path, packages: str, native: str) -> None:
         say("making a virtual environment ...")
         make_environment(venv)
         say("installing Python packages (some minutes the first time) ...")
-        pip(python, *_build_requirements(), *_requirements())
+        pip(
+            python,
+            *_pyproject("build-system", "requires"),
+            *_pyproject("project", "dependencies"),
+            *_pyproject("project", "optional-dependencies", "test"),
+        )
     host_compiler(venv)
     say("building the native part ...")
     pip(python, "--no-build-isolation", "--no-deps", "--editable", ".")
-    arm_compiler(python)
+    arm_compiler()
     stamp.write_text("\n".join([packages, native, os.path.realpath(python)]))
 
 
@@ -98,8 +103,9 @@ def pip(python: Path, *arguments: str) -> None:
     try:
         tools.run(command, what="pip install", cwd=CHECKOUT, env=environment)
     except KilogradError as error:
+        message = f"{error.message}\n{error.hint}"
         hint = "pip needs the network, or a package index in its settings (pip config, PIP_INDEX_URL)"
-        raise KilogradError(f"{error.message}\n{error.hint}", hint) from error
+        raise KilogradError(message, hint) from error
 
 
 def host_compiler(venv: Path) -> None:
@@ -111,22 +117,21 @@ def host_compiler(venv: Path) -> None:
         return
     say("installing zig as the C compiler ...")
     python = venv / "bin" / "python"
-    pip(python, _extra("zig")[0])
+    pip(python, *_pyproject("project", "optional-dependencies", "zig"))
     for name in ZIG_PROGRAMS:
         program = venv / "bin" / name
         program.write_text(f'#!/bin/sh\nexec "{python}" -m ziglang {name} "$@"\n')
         program.chmod(0o755)
 
 
-def arm_compiler(python: Path) -> None:
+def arm_compiler() -> None:
     """Make sure that there is a compiler for the boards; without one, only what needs it fails later."""
-    code = "from kilograd.toolchain import install_arm_gcc; install_arm_gcc()"
-    if shutil.which("arm-none-eabi-gcc") is None:
-        say("installing arm-none-eabi-gcc ...")
+    if toolchain.has_arm_compiler():
+        return
     try:
-        tools.run([python, "-P", "-c", code], what="installing arm-none-eabi-gcc")
+        toolchain.install_arm_gcc(lambda text: say(f"{text} ..."))
     except KilogradError as error:
-        _print(f"warning: {error.message}\n{error.hint}")
+        _print(f"warning: {error.message}\nhint: {error.hint}")
 
 
 def apt_install(*packages: str) -> None:
@@ -136,9 +141,13 @@ def apt_install(*packages: str) -> None:
         raise KilogradError(message, f"apt-get install {' '.join(packages)}")
     say(f"installing {' '.join(packages)} with apt-get ...")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    tools.run(["apt-get", "update"], what="apt-get update", env=environment)
     command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
-    tools.run(command, what="apt-get install", env=environment)
+    try:
+        tools.run(command, what="apt-get install", env=environment)
+    except KilogradError:
+        # Most often the package lists are missing or old.
+        tools.run(["apt-get", "update"], what="apt-get update", env=environment)
+        tools.run(command, what="apt-get install", env=environment)
 
 
 def fetch_pip(folder: Path) -> Path:
@@ -170,7 +179,8 @@ def newest_wheel(page: str) -> str:
     if not links:
         message = "the index lists no pip"
         raise ValueError(message)
-    return max(links, key=lambda link: [int(part) for part in link[1].split(".")])[0]
+    newest: str = max(links, key=lambda link: [int(part) for part in link[1].split(".")])[0]
+    return newest
 
 
 def say(text: str) -> None:
@@ -222,30 +232,19 @@ def _pip_setting(name: str, default: str) -> str:
     """Return a setting of pip: from its environment variable, or from the user's or the system's file."""
     if value := os.environ.get(f"PIP_{name.replace('-', '_').upper()}"):
         return value
-    config = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config"))
-    files = ["/etc/pip.conf", Path.home() / ".pip" / "pip.conf", config / "pip" / "pip.conf"]
+    config = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config")) / "pip" / "pip.conf"
+    own = Path(os.environ.get("PIP_CONFIG_FILE", os.devnull))
     parser = configparser.ConfigParser(interpolation=None)
-    parser.read([*files, os.environ.get("PIP_CONFIG_FILE", os.devnull)])
+    parser.read([Path("/etc/pip.conf"), Path.home() / ".pip" / "pip.conf", config, own])
     return parser.get("install", name, fallback=parser.get("global", name, fallback=default))
 
 
-def _project() -> dict[str, dict[str, list[str]]]:
-    content: dict[str, dict[str, list[str]]] = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
-    return content
-
-
-def _build_requirements() -> list[str]:
-    return _project()["build-system"]["requires"]
-
-
-def _requirements() -> list[str]:
-    return [*_project()["project"]["dependencies"], *_extra("test")]
-
-
-def _extra(name: str) -> list[str]:
-    extras = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    requirements: list[str] = extras[name]
-    return requirements
+def _pyproject(*keys: str) -> list[str]:
+    """Return a list of requirements from pyproject.toml."""
+    content: Any = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    for key in keys:
+        content = content[key]
+    return list(content)
 
 
 if __name__ == "__main__":
