@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models in: a built-in one by its name, or a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kilograd.errors import KilogradError
+from kilograd.zoo import build_model, models
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from kilograd.types import Graph
+
+
+def load_model(reference: str, *, base: Path, seed: int, classes: int) -> Graph:
+    """
+    Return the model that an experiment names.
+
+    Args:
+        reference: a built-in model, or the path of an .onnx file.
+        base: the folder that a relative path starts from.
+        seed: for the initial weights of a built-in model.
+        classes: how many scores the model must give.
+
+    """
+    if reference.endswith(".onnx"):
+        from kilograd.load.onnx_file import load_onnx  # noqa: PLC0415 - onnx takes long to import
+
+        graph = load_onnx(base / reference)
+    elif reference in models():
+        graph = build_model(reference, seed=seed, classes=classes)
+    else:
+        message = f"unknown model: {reference}"
+        raise KilogradError(message, f"built-in models: {', '.join(models())}; or give the path of an .onnx file")
+    if graph.shapes[graph.output] != (classes,):
+        message = f"{reference} gives an output of shape {graph.shapes[graph.output]}, the data has {classes} classes"
+        raise KilogradError(message, "the last layer must give one score per class")
+    return graph

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""
-The classic perceptron with one hidden layer for images of 28x28: 50 890 parameters.
-"""
+"""The classic perceptron with one hidden layer for images of 28x28: 50 890 parameters."""
 
 from __future__ import annotations
 
