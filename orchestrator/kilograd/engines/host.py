@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import tempfile
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from kilograd.errors import KilogradError
 
@@ -44,10 +45,9 @@ class HostEngine:
             self._errors.close()
             message = f"the host twin {executable} cannot be started: {error.strerror}"
             raise KilogradError(message, "build it again") from error
-        if self._process.stdin is None or self._process.stdout is None:
-            raise AssertionError
-        self._input = self._process.stdin.fileno()
-        self._output = self._process.stdout.fileno()
+        self._stdin = cast("IO[bytes]", self._process.stdin)
+        self._stdout = cast("IO[bytes]", self._process.stdout)
+        self._input, self._output = self._stdin.fileno(), self._stdout.fileno()
         os.set_blocking(self._input, False)
         self._received: list[bytes] = []
 
@@ -91,10 +91,11 @@ class HostEngine:
         """Do nothing: there are no counts."""
 
     def close(self) -> None:
-        """End the twin."""
+        """End the twin; closing it again does nothing."""
         self._process.kill()
-        self._process.communicate()
-        self._errors.close()
+        self._process.wait()
+        for stream in (self._stdin, self._stdout, self._errors):
+            stream.close()
 
     def _read_output(self) -> bytes:
         data = os.read(self._output, READ_BYTES)
@@ -107,5 +108,5 @@ class HostEngine:
         code = self._process.wait()
         self._errors.seek(0)
         words = self._errors.read().decode("utf-8", "replace")[-STDERR_BYTES:].strip()
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return KilogradError(f"the host twin ended ({how})", words or "it said nothing")
