@@ -51,14 +51,14 @@ def differentiate(quantised: QuantisedGraph, trained: frozenset[str], recipe: st
     )  # fmt: skip
 
 
-def select_layers(graph: Graph, layers: str | int | list[str]) -> frozenset[str]:
+def select_layers(graph: Graph, layers: str | int | tuple[str, ...]) -> frozenset[str]:
     """Return the names of the layers to train: "all", the last n with weights, or a list of names."""
     weighted = [node.name for node in graph.nodes if node.weight is not None]
     if layers == "all":
         return frozenset(weighted)
     if isinstance(layers, int) and 1 <= layers <= len(weighted):
         return frozenset(weighted[-layers:])
-    if isinstance(layers, list) and layers and set(layers) <= set(weighted):
+    if isinstance(layers, tuple) and layers and set(layers) <= set(weighted):
         return frozenset(layers)
     message = f"cannot train the layers {layers!r} of {graph.name}"
     raise KilogradError(message, f'give "all", a number from 1 to {len(weighted)}, or names out of {", ".join(weighted)}')

@@ -44,6 +44,7 @@ def plan(program: Program) -> Plan:
         features=size,
         features_bound=bound,
         trained=_segment(program, "trained") + _segment(program, "gradients"),
+        trained_image=_segment(program, "trained"),
         weights=_segment(program, "weights"),
         largest=_largest(program),
     )

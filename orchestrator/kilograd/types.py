@@ -204,6 +204,8 @@ class Plan:
     features: int
     features_bound: int
     trained: int
+    trained_image: int
+    """First values of what is trained: they are copied from flash at boot."""
     weights: int
     largest: tuple[tuple[str, int], ...]
     """The largest arrays in RAM, for the message of a model that does not fit."""

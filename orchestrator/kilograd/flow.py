@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flow from a model and data to numbers: every step once, in one direction."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kilograd import measure
+from kilograd.build import build_firmware, build_kernels, build_twin
+from kilograd.data import load_dataset, take
+from kilograd.engines import open_engine
+from kilograd.engines.host import HostEngine
+from kilograd.errors import CheckFailedError, KilogradError
+from kilograd.link.session import Session
+from kilograd.load import load_model
+from kilograd.lower import Lowered, Settings, lower
+from kilograd.platforms.board import load_board
+from kilograd.pretrain import Pretraining, pretrain
+from kilograd.report import Accuracy, BoardReport, PlanReport, Report
+from kilograd.schedule import Schedule, accuracy, make_schedule, train
+from kilograd.suggest import suggestions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from kilograd.console import Progress
+    from kilograd.experiment import Experiment
+    from kilograd.platforms.board import Board
+    from kilograd.report import Flash, Ram
+    from kilograd.types import Graph, Samples
+
+STEPS = ("load", "pretrain", "quantise", "differentiate", "plan", "generate", "build", "run", "measure", "report")
+"""What happens, in this order."""
+
+CALIBRATION_SAMPLES = 480  # of the data that the model learns, and of what it has learned before
+CHECKED_SAMPLES = 8  # test samples whose logits a board and the host must agree on, besides the trained state
+BOARDS_AT_ONCE = 2
+
+
+@dataclass(frozen=True)
+class Material:
+    """What all boards of an experiment share: the pretrained model, its data, what spans its value ranges."""
+
+    graph: Graph
+    train: Samples
+    test: Samples
+    before: Samples | None
+    """Test samples of the pretraining's data."""
+    calibration: NDArray[np.float32]
+    settings: Settings
+    kernels: Path
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the host twin says: accuracies of the untrained model, and the program they were found with."""
+
+    lowered: Lowered
+    twin: Path
+    before_shift: float | None
+    after_shift: float
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained firmware: its state, and the logits of a few test samples."""
+
+    state: bytes
+    state_hash: str
+    logits: bytes
+
+
+def run_experiment(
+    experiment: Experiment, *, out: Path, boards: Sequence[str], engine: str, progress: Progress
+) -> Report:
+    """
+    Do the whole flow: train on every board (or on the host), and measure.
+
+    Args:
+        experiment: what to do.
+        out: folder for everything that is made.
+        boards: names of boards, or folders of boards.
+        engine: "builtin" runs each board's firmware on its virtual chip, "host" the twin on this machine.
+        progress: is told what goes on.
+
+    """
+    chips = [] if engine == "host" else [load_board(name) for name in boards]
+    material = prepare(experiment, out, progress)
+    reference = make_reference(material, out, progress)
+    if engine == "host":
+        return Report((_run_on_host(experiment, material, reference, progress),))
+    schedule = _schedule(experiment, material, most=experiment.train.steps)
+    with ThreadPoolExecutor(BOARDS_AT_ONCE) as pool:
+        twin = pool.submit(_train, HostEngine(reference.twin), reference.lowered, material, schedule, "host", progress)
+        runs = [
+            pool.submit(_run_on_board, experiment, material, reference, board, engine, schedule, out, progress)
+            for board in chips
+        ]
+        expected, reports = twin.result(), [run.result() for run in runs]
+    return Report(tuple(_compare(report, trained, expected) for report, trained in reports))
+
+
+def plan_experiment(
+    experiment: Experiment, *, out: Path, boards: Sequence[str], progress: Progress
+) -> list[PlanReport]:
+    """Return whether and how the model fits each board; nothing is trained."""
+    chips = [load_board(name) for name in boards]
+    material = prepare(experiment, out, progress, pretrained=False)
+    reports = []
+    for board in chips:
+        with progress.task(f"planning for {board.name}"):
+            reports.append(_plan(material, board, out / board.name)[1])
+    return reports
+
+
+def prepare(experiment: Experiment, out: Path, progress: Progress, *, pretrained: bool = True) -> Material:
+    """Load the data and the model, and pretrain it where the experiment says so."""
+    with progress.task("loading model and data"):
+        data = load_dataset(experiment.data.name)
+        classes = experiment.model.classes or len(data.classes)
+        seed = experiment.train.seed
+        graph = load_model(experiment.model.source, base=Path(), seed=seed, classes=classes)
+        _check_fit(graph, data.train, experiment.data.name)
+        learn = _some(data.train, experiment.data.samples, seed)
+        test = _some(data.test, experiment.data.test_samples, seed)
+    kernels = _build_kernels(out, progress)
+    before, calibration = None, _calibration(learn)
+    if experiment.pretrain.data is not None:
+        known = load_dataset(experiment.pretrain.data)
+        _check_fit(graph, known.train, experiment.pretrain.data)
+        samples = _some(known.train, experiment.pretrain.samples, seed)
+        before, calibration = known.test, np.concatenate([_calibration(samples), calibration])
+        if pretrained:
+            how = Pretraining(known.name, experiment.pretrain.epochs, experiment.pretrain.learning_rate, seed)
+            graph = pretrain(graph, samples, how, out / "pretrain", kernels, progress)
+    settings = Settings(experiment.train.configuration, experiment.train.recipe, experiment.train.layers)
+    return Material(graph, learn, test, before, calibration, settings, kernels)
+
+
+def make_reference(material: Material, out: Path, progress: Progress) -> Reference:
+    """Build the host twin, and find the accuracies before anything is trained."""
+    with progress.task("building the host twin"):
+        lowered = _lower(material, "host", out / "host")
+        twin = build_twin([lowered.source], out / "host" / "build")
+    sets = [samples for samples in (material.before, material.test) if samples is not None]
+    with progress.task("testing the untrained model", sum(map(len, sets))) as task, HostEngine(twin) as engine:
+        session, form = Session(engine), lowered.program.input_format
+        shares = [accuracy(session, samples, form, task.advance) for samples in sets]
+    return Reference(lowered, twin, shares[0] if material.before is not None else None, shares[-1])
+
+
+def _check_fit(graph: Graph, samples: Samples, name: str) -> None:
+    shape = graph.shapes[graph.input]
+    if samples.x.shape[1:] != shape:
+        message = f"{graph.name} takes samples of shape {shape}, those of {name} have {samples.x.shape[1:]}"
+        raise KilogradError(message, "choose another model or data set")
+
+
+def _some(samples: Samples, count: int | None, seed: int) -> Samples:
+    """Return that many samples (seeded), or all where there are no more."""
+    if count is None or count >= len(samples):
+        return samples
+    return take(samples, count, np.random.default_rng(seed))
+
+
+def _calibration(samples: Samples) -> NDArray[np.float32]:
+    return samples.x[:CALIBRATION_SAMPLES]
+
+
+def _build_kernels(out: Path, progress: Progress) -> Path:
+    with progress.task("building the kernels"):
+        return build_kernels(out / "kernels")
+
+
+def _lower(material: Material, core: str, out: Path) -> Lowered:
+    return lower(material.graph, material.settings, material.calibration, core, material.kernels, out)
+
+
+def _schedule(experiment: Experiment, material: Material, *, most: int | None) -> Schedule:
+    how = experiment.train
+    return make_schedule(len(material.train), how.epochs, how.batch, how.rate, how.seed, most=most)
+
+
+def _plan(material: Material, board: Board, out: Path) -> tuple[Lowered, PlanReport, Path | None]:
+    """Plan for a board and build its firmware: where it does not fit, there is none, but the change that would."""
+    lowered = _lower(material, board.core, out)
+    plan = measure.plan_report(lowered.program, lowered.plan, board, None)
+    elf = None
+    if plan.fits:
+        try:
+            elf = build_firmware([lowered.source], board, out / "build")
+        except CheckFailedError:  # only the code made it too large: it is not in the plan
+            plan = replace(plan, flash=replace(plan.flash, code=board.flash.size))
+        else:
+            memory = measure.memory_of(elf, board, board.stack_bytes)
+            plan = measure.plan_report(lowered.program, lowered.plan, board, memory)
+    if elf is None:
+        needs = suggestions(material.graph, material.settings, material.calibration, board, material.kernels)
+        plan = replace(plan, suggestions=needs)
+    return lowered, plan, elf
+
+
+def _train(
+    engine: HostEngine, lowered: Lowered, material: Material, schedule: Schedule, where: str, progress: Progress
+) -> Trained:
+    """Train the host twin on the schedule of the boards: what they must agree with."""
+    with engine, progress.task(f"training on {where}", len(schedule.order)) as task:
+        session = Session(engine)
+        train(session, material.train, lowered.program.input_format, schedule, task.advance)
+        return _result(session, lowered, material)
+
+
+def _result(session: Session, lowered: Lowered, material: Material) -> Trained:
+    from kilograd.quantise import store_input
+
+    x = store_input(material.test.x[:CHECKED_SAMPLES], lowered.program.input_format)
+    logits = session.evaluate(x, material.test.y[:CHECKED_SAMPLES]).logits.tobytes()
+    return Trained(session.read_state(), session.state_hash(), logits)
+
+
+def _run_on_board(
+    experiment: Experiment,
+    material: Material,
+    reference: Reference,
+    board: Board,
+    engine: str,
+    schedule: Schedule,
+    out: Path,
+    progress: Progress,
+) -> tuple[BoardReport, Trained | None]:
+    """Build, train and measure on one board; test with the host twin, which has the same bits and more speed."""
+    with progress.task(f"building for {board.name}"):
+        lowered, plan, elf = _plan(material, board, out / board.name)
+    if elf is None:
+        return BoardReport(board.name, engine, False, plan.ram, plan.flash, plan=plan), None
+    samples, form = len(schedule.order), lowered.program.input_format
+    with (
+        open_engine(engine, elf, board, time_limit_s=experiment.run.time_limit_s) as chip,
+        progress.task(f"training on {board.name}", samples) as task,
+    ):
+        session = Session(chip)
+        session.reset_profile()
+        chip.reset_counts()
+        train(session, material.train, form, schedule, task.advance)
+        profile, counts = session.profile(), chip.step_counts()
+        trained = _result(session, lowered, material)
+    cycles = measure.cycles_by_phase(lowered.program, profile.cycles, samples)
+    ram, flash = measure.memory_of(elf, board, profile.stack_peak)
+    milliseconds = measure.time_ms(board, cycles)
+    report = BoardReport(
+        board.name, engine, plan.fits, ram, flash,
+        accuracy=_accuracy(material, reference, trained.state, progress, board.name),
+        cycles=cycles,
+        instructions=measure.instructions_by_phase(lowered.program, counts, samples),
+        time_ms=milliseconds,
+        energy_mj=measure.energy_mj(board, milliseconds),
+        steps=samples,
+        state_hash=trained.state_hash,
+    )  # fmt: skip
+    return report, trained
+
+
+def _accuracy(
+    material: Material, reference: Reference, state: bytes, progress: Progress, where: str
+) -> Accuracy:
+    """Test a trained state on the host twin."""
+    form = reference.lowered.program.input_format
+    with progress.task(f"testing {where}", len(material.test)) as task, HostEngine(reference.twin) as engine:
+        session = Session(engine)
+        session.write_state(state)
+        share = accuracy(session, material.test, form, task.advance)
+    return Accuracy(reference.before_shift, reference.after_shift, share)
+
+
+def _run_on_host(
+    experiment: Experiment, material: Material, reference: Reference, progress: Progress
+) -> BoardReport:
+    schedule = _schedule(experiment, material, most=None)
+    trained = _train(HostEngine(reference.twin), reference.lowered, material, schedule, "host", progress)
+    ram, flash = measure.memory_of_twin(reference.lowered)
+    return BoardReport(
+        "host", "host", True, ram, flash,
+        accuracy=_accuracy(material, reference, trained.state, progress, "host"),
+        steps=len(schedule.order),
+        state_hash=trained.state_hash,
+    )  # fmt: skip
+
+
+def _compare(report: BoardReport, trained: Trained | None, expected: Trained) -> BoardReport:
+    return report if trained is None else replace(report, same_bits=trained == expected)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run has cost: cycles and instructions by phase, memory by segment, time and energy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kilograd.elf import memory_use
+from kilograd.report import Flash, Phases, PlanReport, Ram, Tensor
+from kilograd.types import PHASES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from kilograd.engines.base import StepCount
+    from kilograd.lower import Lowered
+    from kilograd.platforms.board import Board
+    from kilograd.types import Plan, Program
+
+MICROJOULES = 1000.0  # in a millijoule: milliwatts times milliseconds
+
+
+def cycles_by_phase(program: Program, cycles: Sequence[int], samples: int) -> Phases:
+    """Sum the cycles of all steps by phase, per training sample."""
+    return _by_phase(program, dict(enumerate(cycles)), samples)
+
+
+def instructions_by_phase(program: Program, counts: Mapping[int, StepCount], samples: int) -> Phases | None:
+    """Sum the instructions of all steps by phase, per training sample; None where the engine cannot count."""
+    if not counts:
+        return None
+    return _by_phase(program, {step: count.instructions for step, count in counts.items()}, samples)
+
+
+def _by_phase(program: Program, costs: Mapping[int, int], samples: int) -> Phases:
+    sums = {}
+    first = 0
+    for phase in PHASES:
+        after = first + len(program.phases[phase])
+        sums[phase] = round(sum(costs.get(step, 0) for step in range(first, after)) / max(samples, 1))
+        first = after
+    return Phases(**sums)
+
+
+def time_ms(board: Board, cycles: Phases) -> float:
+    """Return the time of one training sample at the board's clock."""
+    return cycles.total / board.clock_hz * 1000.0
+
+
+def energy_mj(board: Board, milliseconds: float) -> float:
+    """Return the energy of one training sample at the board's active current."""
+    return board.active_ma * board.volts * milliseconds / MICROJOULES
+
+
+def memory_of(elf: Path, board: Board, stack_peak: int) -> tuple[Ram, Flash]:
+    """Return RAM and flash of a built firmware; what the stack reserves but has not used counts as rest."""
+    use = memory_use(elf, board)
+    rest = use.ram.other + use.ram.stack_reserved - stack_peak
+    return (
+        Ram(use.ram.features, use.ram.trained, stack_peak, rest, use.ram.limit),
+        Flash(use.flash.weights, use.flash.code, use.flash.limit),
+    )
+
+
+def memory_of_twin(lowered: Lowered) -> tuple[Ram, Flash]:
+    """Return what the plan says of a program on the host, which has no limits."""
+    return Ram(lowered.plan.features, lowered.plan.trained, None, 0, None), Flash(lowered.plan.weights, 0, None)
+
+
+def plan_report(program: Program, plan: Plan, board: Board, memory: tuple[Ram, Flash] | None) -> PlanReport:
+    """Return what the plan needs on a board: as built, or without code where it was not built."""
+    ram, flash = memory or (
+        Ram(plan.features, plan.trained, board.stack_bytes, 0, board.ram.size),
+        Flash(plan.weights + plan.trained_image, 0, board.flash.size),
+    )
+    largest = tuple(Tensor(name, program.buffers[name].segment, size) for name, size in plan.largest)
+    bound = {"features": plan.features_bound, "trained": plan.trained, "weights": plan.weights}
+    return PlanReport(board.name, ram, flash, bound, largest)

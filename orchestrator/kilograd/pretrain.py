@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Train a model in float32 on the host, before it is quantised.
+
+This runs kilograd's own float32 runtime (the host twin, recipe best), not a framework: the same tables and kernels as on
+a board, nothing more to install, and a result that depends only on the experiment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kilograd import paths
+from kilograd.build import build_twin
+from kilograd.engines.host import HostEngine
+from kilograd.link.session import Session
+from kilograd.lower import Settings, lower
+from kilograd.schedule import make_schedule, train
+from kilograd.state import float_graph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from kilograd.console import Progress
+    from kilograd.types import Graph, Samples
+
+BATCH = 48
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """How long and how fast; the seed decides the order of the samples."""
+
+    data: str
+    epochs: int
+    rate: float
+    seed: int
+
+
+def pretrain(graph: Graph, samples: Samples, how: Pretraining, out: Path, kernels: Path, progress: Progress) -> Graph:
+    """Return the graph with trained weights; the same work is done once, then read from the cache."""
+    cached = paths.cache() / "pretrained" / f"{graph.name}-{_key(graph, samples, how)}.npz"
+    known = _read(graph, cached)
+    if known is not None:
+        return known
+    settings = Settings(configuration="float32", recipe="best", layers="all")
+    lowered = lower(graph, settings, samples.x[:1], "host", kernels, out)
+    twin = build_twin([lowered.source], out / "build")
+    schedule = make_schedule(len(samples), how.epochs, BATCH, how.rate, how.seed)
+    with progress.task(f"pretraining on {how.data}", len(schedule.order)) as task, HostEngine(twin) as engine:
+        session = Session(engine)
+        train(session, samples, lowered.program.input_format, schedule, task.advance)
+        trained = float_graph(graph, lowered.program, session.read_state())
+    _write(trained, cached)
+    return trained
+
+
+def _key(graph: Graph, samples: Samples, how: Pretraining) -> str:
+    """Return a hash of everything that decides the result, the runtime's sources included."""
+    digest = hashlib.sha256(repr((graph.name, how, len(samples), BATCH)).encode())
+    digest.update(np.ascontiguousarray(samples.y).tobytes())
+    digest.update(np.ascontiguousarray(samples.x[:: max(1, len(samples) // 64)]).tobytes())
+    for _, array in _arrays(graph):
+        digest.update(array.tobytes())
+    for source in sorted((paths.share() / "firmware").rglob("*.[ch]")):
+        if source.parent.name in {"ops", "runtime"}:
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _arrays(graph: Graph) -> Iterator[tuple[str, np.ndarray]]:
+    for node in graph.nodes:
+        if node.weight is not None and node.bias is not None:
+            yield f"{node.name}.weight", node.weight
+            yield f"{node.name}.bias", node.bias
+
+
+def _read(graph: Graph, path: Path) -> Graph | None:
+    try:
+        with np.load(path) as stored:
+            nodes = [
+                node
+                if node.weight is None
+                else replace(node, weight=stored[f"{node.name}.weight"], bias=stored[f"{node.name}.bias"])
+                for node in graph.nodes
+            ]
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return None  # not there, or damaged: it is made again
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _write(graph: Graph, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.stem}.tmp.npz")
+    np.savez(fresh, **dict(_arrays(graph)))
+    fresh.replace(path)

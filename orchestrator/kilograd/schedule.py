@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which samples are trained in which order, and how fast: the same on every engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kilograd.quantise import store_input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from kilograd.link.session import Results, Session
+    from kilograd.types import Format, Samples
+
+CHUNK = 960  # samples sent at once: memory stays small, progress moves
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A run of training: sample numbers in order, batch, learning rate at its start, seed of the rounding."""
+
+    order: NDArray[np.int64]
+    batch: int
+    rate: float
+    seed: int
+
+    @property
+    def updates(self) -> int:
+        """Return the planned number of updates: the cosine reaches 0 there."""
+        return len(self.order) // self.batch
+
+
+def make_schedule(
+    available: int, epochs: int, batch: int, rate: float, seed: int, *, most: int | None = None
+) -> Schedule:
+    """
+    Shuffle every epoch anew (seeded), and cut to whole minibatches.
+
+    Args:
+        available: number of training samples.
+        epochs: passes over them.
+        batch: samples per update.
+        rate: learning rate of the first update.
+        seed: of the order, and of stochastic rounding.
+        most: training samples at most, over all epochs; default: no limit.
+
+    """
+    rng = np.random.default_rng(seed)
+    order = np.concatenate([rng.permutation(available) for _ in range(epochs)])
+    count = len(order) if most is None else min(len(order), most)
+    whole = count - count % batch if count >= batch else count
+    return Schedule(order[:whole].astype(np.int64), batch, rate, seed)
+
+
+def train(
+    session: Session, samples: Samples, form: Format, schedule: Schedule, advance: Callable[[int], None]
+) -> list[Results]:
+    """Train a firmware on the whole schedule; `advance` is told how many samples more are done."""
+    session.configure(schedule.seed, schedule.updates, schedule.batch, schedule.rate)
+    results = []
+    for start in range(0, len(schedule.order), CHUNK):
+        chosen = schedule.order[start : start + CHUNK]
+        results.append(session.train(store_input(samples.x[chosen], form), samples.y[chosen]))
+        advance(len(chosen))
+    return results
+
+
+def accuracy(session: Session, samples: Samples, form: Format, advance: Callable[[int], None]) -> float:
+    """Return the share of samples that a firmware classifies rightly."""
+    right = 0
+    for start in range(0, len(samples), CHUNK):
+        part = slice(start, start + CHUNK)
+        results = session.evaluate(store_input(samples.x[part], form), samples.y[part])
+        right += int(np.count_nonzero(results.predicted == results.labels))
+        advance(len(results.labels))
+    return right / max(len(samples), 1)

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bytes that training changes: what lies where in a model's state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kilograd.errors import KilogradError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from kilograd.types import Graph, Program, Value
+
+DTYPES = {"uint8_t": np.uint8, "int16_t": np.int16, "int32_t": np.int32, "float": np.float32}
+SCALAR_BYTES = 4  # every member of a mutable record
+
+
+def split_state(program: Program, state: bytes) -> dict[str, bytes]:
+    """Return each object of the state by its C name."""
+    records = {record.name: record for record in program.records}
+    parts: dict[str, bytes] = {}
+    offset = 0
+    for name in program.state:
+        buffer = program.buffers.get(name)
+        size = buffer.bytes if buffer is not None else SCALAR_BYTES * _scalars(records[name].values)
+        parts[name] = state[offset : offset + size]
+        offset += size
+    if offset != len(state):
+        message = f"the state of {program.name} has {offset} bytes, got {len(state)}"
+        raise KilogradError(message, "read it from a firmware that was built from the same model")
+    return parts
+
+
+def read_array(program: Program, state: bytes, name: str) -> NDArray[np.generic]:
+    """Return one array of the state, flat."""
+    buffer = program.buffers[name]
+    return np.frombuffer(split_state(program, state)[name], DTYPES[buffer.ctype])
+
+
+def float_graph(graph: Graph, program: Program, state: bytes) -> Graph:
+    """Return the graph with the weights that a float32 program has trained."""
+    nodes = []
+    for node in graph.nodes:
+        if node.weight is None or f"{node.name}_w" not in program.state:
+            nodes.append(node)
+            continue
+        weight = read_array(program, state, f"{node.name}_w").astype(np.float32).reshape(node.weight.shape)
+        bias = read_array(program, state, f"{node.name}_b").astype(np.float32)
+        nodes.append(replace(node, weight=weight, bias=bias))
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _scalars(values: Mapping[str, Value]) -> int:
+    return sum(_scalars(value) if isinstance(value, Mapping) else 1 for value in values.values())
