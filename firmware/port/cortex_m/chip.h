@@ -26,7 +26,7 @@ void kg_chip_reset(void);
 // Starts the counter behind kg_port_cycles at 0.
 void kg_cycles_start(void);
 
-// Fills the free part of the stack with the pattern that kg_port_stack_peak looks for.
+// Fills the stack with the pattern that kg_port_stack_peak looks for; only for reset, as nothing may be on it.
 void kg_stack_paint(void);
 
 // Vector of every exception: reports it over the UART and stops.

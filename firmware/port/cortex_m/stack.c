@@ -6,15 +6,22 @@
 
 #include "port/cortex_m/chip.h"
 
-#define PAINT 0xC5C5C5C5u
+#define PAINT 0xC5C5C5C5
+#define TEXT_OF(macro) #macro
+#define TEXT(macro) TEXT_OF(macro)
 
-// Paints up to its own stack pointer: nothing below it is in use, as no interrupt is enabled.
-void kg_stack_paint(void) {
-    const uint32_t *used;
-    __asm__ volatile("mov %0, sp" : "=r"(used));
-    for (volatile uint32_t *word = kg_stack_start; word < used; word++) {
-        *word = PAINT;
-    }
+// In assembly, because a compiler may have put something of its own on the stack by then.
+__attribute__((naked)) void kg_stack_paint(void) {
+    __asm__ volatile(".syntax unified\n\t"
+                     "ldr r0, =kg_stack_start\n\t"
+                     "ldr r1, =kg_stack_top\n\t"
+                     "ldr r2, =" TEXT(PAINT) "\n\t"
+                     "1: str r2, [r0]\n\t"
+                     "adds r0, #4\n\t"
+                     "cmp r0, r1\n\t"
+                     "blo 1b\n\t"
+                     "bx lr\n\t"
+                     ".ltorg");
 }
 
 size_t kg_port_stack_peak(void) {

@@ -39,11 +39,13 @@ __attribute__((section(".vectors"), used)) static const kg_vectors_t vectors = {
 
 __attribute__((weak)) void kg_chip_reset(void) {}
 
-// Sets the stack pointer itself: a boot loader or a debugger may have jumped here with its own.
+// Sets the stack pointer itself: a boot loader or a debugger may have jumped here with its own. Nothing is on the stack
+// until kg_start.
 __attribute__((naked, noreturn, used)) void kg_reset_entry(void) {
     __asm__ volatile("ldr r0, =kg_stack_top\n\t"
                      "mov sp, r0\n\t"
                      "bl kg_chip_reset\n\t"
+                     "bl kg_stack_paint\n\t"
                      "bl kg_start\n\t"
                      ".ltorg");
 }
@@ -67,7 +69,6 @@ __attribute__((noreturn, used)) void kg_start(void) {
 #endif
     kg_put(SCB_VTOR, (uint32_t)&vectors);
     kg_port_ready = false;  // a fault may come before the loop below reaches it
-    kg_stack_paint();
     copy(kg_trained_start, kg_trained_end, kg_trained_load);
     copy(kg_data_start, kg_data_end, kg_data_load);
     zero(kg_zero_start, kg_zero_end);
