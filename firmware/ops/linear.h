@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fully connected layer: x is (in_channels), w is (out_channels, in_channels) row-major, y is
-// (out_channels). Same signatures and rounding as conv2d.h, so that one table entry serves both.
+// (out_channels). Same signatures, rounding and scratch as conv2d.h, so that one table entry serves
+// both.
 #ifndef KG_OPS_LINEAR_H
 #define KG_OPS_LINEAR_H
 
 #include "ops/dims.h"
 
-size_t kg_linear_u8_forward_scratch_bytes(const kg_conv_dims_t *dims);
-size_t kg_linear_u8_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_linear_u8_input_gradient_scratch_bytes(const kg_conv_dims_t *dims);
 
 // y[o] = clamp(z_y + rq(b[o] + sum_i (w[o,i] - z_w) (x[i] - z_x), forward), y_min, y_max)
@@ -35,8 +34,6 @@ int32_t kg_linear_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e
 
 // Float32: sums start at +0.0f, as in conv2d.h; forward over i, then + b[o]; weight gradient
 // row[i] = +0.0f + e[channel] x[i]; input gradient over o.
-size_t kg_linear_f32_forward_scratch_bytes(const kg_conv_dims_t *dims);
-size_t kg_linear_f32_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_linear_f32_input_gradient_scratch_bytes(const kg_conv_dims_t *dims);
 void kg_linear_f32_forward(const kg_conv_dims_t *dims, const float *x, const float *w,
                            const float *b, float y_min, float y_max, float *y, void *scratch);

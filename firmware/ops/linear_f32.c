@@ -2,12 +2,9 @@
 // Fully connected layer in float32, plain C.
 #include "ops/linear.h"
 
-#include "ops/clamp.h"
+#include <string.h>
 
-size_t kg_linear_f32_forward_scratch_bytes(const kg_conv_dims_t *dims) {
-    (void)dims;
-    return 0;
-}
+#include "ops/clamp.h"
 
 // y[o] = clamp(sum_i w[o,i] x[i] + b[o], y_min, y_max); x is (in), w is (out, in) row-major
 void kg_linear_f32_forward(const kg_conv_dims_t *dims, const float *x, const float *w,
@@ -23,25 +20,24 @@ void kg_linear_f32_forward(const kg_conv_dims_t *dims, const float *x, const flo
     }
 }
 
-size_t kg_linear_f32_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
-    (void)dims;
-    return 0;
-}
-
 // row[i] = 0 + e[channel] x[i]
 void kg_linear_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, const float *e,
                                    int32_t channel, float *row, void *scratch) {
     (void)scratch;
     int32_t columns = dims->in_channels;
     float error = e[channel];
+    if (error == 0.0f) {
+        memset(row, 0, (size_t)columns * sizeof *row);
+        return;
+    }
     for (int32_t i = 0; i < columns; i++) {
-        row[i] = error == 0.0f ? 0.0f : 0.0f + error * x[i];
+        row[i] = 0.0f + error * x[i];
     }
 }
 
-// An error that is not zero, and its row of weights.
+// An error that is not zero, and where its row of weights starts.
 typedef struct {
-    const float *row;
+    int32_t offset;
     float value;
 } tap_t;
 
@@ -49,11 +45,10 @@ size_t kg_linear_f32_input_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
     return (size_t)dims->out_channels * sizeof(tap_t);
 }
 
-static const tap_t *list_errors(const kg_conv_dims_t *dims, const float *e, const float *w,
-                                tap_t *end) {
+static const tap_t *list_errors(const kg_conv_dims_t *dims, const float *e, tap_t *end) {
     for (int32_t o = 0; o < dims->out_channels; o++) {
         if (e[o] != 0.0f) {
-            end->row = w + o * dims->in_channels;
+            end->offset = o * dims->in_channels;
             end->value = e[o];
             end++;
         }
@@ -64,13 +59,12 @@ static const tap_t *list_errors(const kg_conv_dims_t *dims, const float *e, cons
 // dx[i] = sum_o w[o,i] e[o], 0 where mask[i] <= 0
 void kg_linear_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w,
                                   const float *mask, float *dx, void *scratch) {
-    const tap_t *first = scratch;
-    const tap_t *end = list_errors(dims, e, w, scratch);
+    const tap_t *end = list_errors(dims, e, scratch);
     for (int32_t i = 0; i < dims->in_channels; i++) {
         float sum = 0.0f;
-        if (mask == NULL || mask[i] > 0.0f) {
-            for (const tap_t *tap = first; tap < end; tap++) {
-                sum += tap->value * tap->row[i];
+        if (mask == NULL || !(mask[i] <= 0.0f)) {
+            for (const tap_t *tap = scratch; tap < end; tap++) {
+                sum += tap->value * w[tap->offset + i];
             }
         }
         dx[i] = sum;

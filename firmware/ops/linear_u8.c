@@ -30,11 +30,6 @@ static int32_t correction(const uint8_t *x, int32_t count, const kg_conv_quant_t
     return quant->w_zero * (sum - count * quant->x_zero);
 }
 
-size_t kg_linear_u8_forward_scratch_bytes(const kg_conv_dims_t *dims) {
-    (void)dims;
-    return 0;
-}
-
 // y[o] = clamp(z_y + rq(b[o] + sum_i (w[o,i] - z_w) (x[i] - z_x)), y_min, y_max); x is (in), w is
 // (out, in) row-major
 void kg_linear_u8_forward(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
@@ -60,11 +55,6 @@ void kg_linear_u8_logits(const kg_conv_dims_t *dims, const uint8_t *x, const uin
         int32_t sum = b[o] - excess + dot(x, w + o * columns, columns, quant->x_zero);
         logits[o] = (float)sum * scale;
     }
-}
-
-size_t kg_linear_u8_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
-    (void)dims;
-    return 0;
 }
 
 // row[i] = (e[channel] - 128) (x[i] - z_x)
