@@ -21,4 +21,5 @@ def models() -> tuple[str, ...]:
 def build_model(name: str, *, seed: int, classes: int = 10) -> Graph:
     """Return a built-in model with fresh weights; a wrong name lists the right ones."""
     module = listing.member(__name__, "model", name)
-    return cast("Graph", module.build(np.random.default_rng(seed), classes))
+    rng = np.random.default_rng([*name.encode(), seed])  # apart from other numbers drawn with the same seed
+    return cast("Graph", module.build(rng, classes))

@@ -2,7 +2,7 @@
 """
 The MNIST network of the literature on training in place: two 3x3 convolutions of 16 channels at full resolution.
 
-203 898 parameters, two million multiply-accumulates; BatchNorm is folded, so the weights start without it.
+With 203 898 parameters, two million multiply-accumulates; BatchNorm is folded, so the weights start without it.
 """
 
 from __future__ import annotations

@@ -59,7 +59,9 @@ def read(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     header = struct.calcsize(f">4B{dimensions}I")
     magic = bytes((0, 0, UNSIGNED_BYTE, dimensions))
     if data[:4] != magic or len(data) < header:
-        message = f"{path}: not an idx-ubyte file of {dimensions} dimensions: it starts with {data[:4].hex()}"
+        message = (
+            f"{path}: not an idx-ubyte file of {dimensions} dimensions: it starts with {data[:4].hex() or 'nothing'}"
+        )
         raise KilogradError(message, f"expected {magic.hex()}; {AGAIN}")
     shape = struct.unpack_from(f">{dimensions}I", data, offset=4)
     if len(data) - header != math.prod(shape):

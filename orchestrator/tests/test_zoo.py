@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The built-in models: what they are made of, and how their weights start."""
+
+from __future__ import annotations
+
+import importlib
+
+import numpy as np
+import pytest
+
+from kilograd.errors import KilogradError
+from kilograd.graph import evaluate, macs, parameters
+from kilograd.ops import operators
+from kilograd.zoo import build_model, models
+
+IMAGES = {"digits_cnn": (1, 8, 8)}
+
+
+def test_models_are_the_files_of_the_folder() -> None:
+    """A new model is one new file."""
+    assert models() == ("cnn8_16_fc64_fc10", "digits_cnn", "mlp_784_64_10", "mnist_cnn", "resnet_tiny")
+
+
+@pytest.mark.parametrize("name", models())
+def test_model_gives_one_score_per_class(name: str) -> None:
+    """Every model takes its images and the number of classes of the data."""
+    graph = build_model(name, seed=1, classes=7)
+    x = np.zeros((2, *IMAGES.get(name, (1, 28, 28))), np.float32)
+
+    scores = evaluate(graph, x)[graph.output]
+
+    assert scores.shape == (2, 7)
+    assert graph.name == name
+
+
+@pytest.mark.parametrize("name", models())
+def test_docstring_tells_the_true_size(name: str) -> None:
+    """A reader chooses a model by it."""
+    size = f"{parameters(build_model(name, seed=1)):,}".replace(",", " ")
+
+    assert f" {size} parameters" in (importlib.import_module(f"kilograd.zoo.{name}").__doc__ or "")
+
+
+def test_reference_model_has_the_published_weights() -> None:
+    """52 040 weights are what results elsewhere are told for."""
+    nodes = build_model("cnn8_16_fc64_fc10", seed=1).nodes
+
+    assert sum(node.weight.size for node in nodes if node.weight is not None) == 52_040
+
+
+def test_multiplications_of_the_mnist_model() -> None:
+    """28 x 28 positions of 16 x (1 + 16) filters of 3 x 3, and the two linear layers."""
+    assert macs(build_model("mnist_cnn", seed=1)) == 28 * 28 * 16 * 17 * 9 + 3136 * 64 + 64 * 10
+
+
+def test_one_model_uses_every_operator() -> None:
+    """It is what tests of whole flows run on; changes of the number format are not the model's."""
+    used = {node.op for node in build_model("resnet_tiny", seed=1).nodes}
+
+    assert used == set(operators()) - {"quantise", "dequantise"}
+
+
+@pytest.mark.parametrize("name", models())
+def test_seed_decides_the_weights(name: str) -> None:
+    """The same seed gives the same bits, another seed other weights; biases start at zero."""
+    one, same, other = (build_model(name, seed=seed) for seed in (1, 1, 2))
+
+    for a, b, c in zip(one.nodes, same.nodes, other.nodes, strict=True):
+        if a.weight is not None:
+            assert b.weight is not None
+            assert a.weight.dtype == np.float32
+            assert a.weight.tobytes() == b.weight.tobytes()
+            assert not np.array_equal(a.weight, c.weight)  # type: ignore[arg-type]
+            assert not np.any(a.bias)
+
+
+def test_weights_have_nothing_to_do_with_other_numbers_of_the_seed() -> None:
+    """Data drawn with the same seed must not look like the first layer's weights."""
+    weight = build_model("mlp_784_64_10", seed=1).nodes[1].weight
+    data = np.random.default_rng(1).standard_normal((64, 784))
+
+    assert weight is not None
+    assert abs(np.corrcoef(weight.ravel(), data.ravel())[0, 1]) < 0.02
+
+
+@pytest.mark.parametrize("name", models())
+def test_activations_keep_their_scale_through_the_layers(name: str) -> None:
+    """Neither vanishing nor exploding: training starts at once."""
+    graph = build_model(name, seed=1)
+    x = np.random.default_rng(1).standard_normal((50, *graph.shapes[graph.input])).astype(np.float32)
+
+    tensors = evaluate(graph, x)
+
+    assert all(0.2 < float(array.std()) < 5 for array in tensors.values())
+
+
+def test_unknown_model_lists_the_known_ones() -> None:
+    """A wrong name shows the right ones."""
+    with pytest.raises(KilogradError) as caught:
+        build_model("lenet", seed=1)
+
+    assert caught.value.message == "unknown model: lenet"
+    assert "digits_cnn, mlp_784_64_10" in caught.value.hint
