@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).parents[2]
 STAMP = "kilograd.stamp"
 ZIG_PROGRAMS = ("cc", "ar", "ranlib")
+BUILD_HINT = "the C compiler says why; another one can be set as CC"
 
 
 def main(arguments: list[str]) -> int:
@@ -54,14 +55,13 @@ def main(arguments: list[str]) -> int:
 
 
 def set_up(venv: Path, packages: str, native: str) -> None:
-    """Bring the environment up to date. The stamp goes first and comes last: an interrupted set-up is done again."""
-    stamp = venv / STAMP
+    """Bring the environment up to date; the stamp tells what is done, so an interrupted set-up is taken up again."""
     python = venv / "bin" / "python"
-    before = stamp.read_text().splitlines() if stamp.is_file() else []
-    if before == [packages, native, os.path.realpath(python)]:
+    done = _read_stamp(venv)
+    if done == [packages, native, os.path.realpath(python)]:
         return  # another launcher was faster
-    stamp.unlink(missing_ok=True)
-    if before[:1] + before[2:] != [packages, os.path.realpath(python)]:
+    if done[:1] + done[2:] != [packages, os.path.realpath(python)]:
+        _write_stamp(venv, [])
         say("making a virtual environment ...")
         make_environment(venv)
         say("installing Python packages (some minutes the first time) ...")
@@ -71,11 +71,12 @@ def set_up(venv: Path, packages: str, native: str) -> None:
             *_pyproject("project", "dependencies"),
             *_pyproject("project", "optional-dependencies", "test"),
         )
-    host_compiler(venv)
+    _write_stamp(venv, [packages, "", os.path.realpath(python)])
+    compiler = host_compiler(venv)
     say("building the native part ...")
-    pip(python, "--no-build-isolation", "--no-deps", "--editable", ".")
+    pip(python, "--no-build-isolation", "--no-deps", "--editable", ".", compiler=compiler)
     arm_compiler()
-    stamp.write_text("\n".join([packages, native, os.path.realpath(python)]))
+    _write_stamp(venv, [packages, native, os.path.realpath(python)])
 
 
 def make_environment(venv: Path) -> None:
@@ -96,32 +97,37 @@ def make_environment(venv: Path) -> None:
         tools.run([python, wheel / "pip", "install", "--no-index", wheel], what="installing pip")
 
 
-def pip(python: Path, *arguments: str) -> None:
-    """Install with the environment's pip and the user's settings."""
+def pip(python: Path, *arguments: str, compiler: str = "") -> None:
+    """Install with the environment's pip and the user's settings; `compiler` is for what is built from source."""
     environment = os.environ | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
-    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *arguments]
+    if compiler:
+        environment["CC"] = compiler  # else the builder asks for the compiler that made Python
+    command: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     try:
-        tools.run(command, what="pip install", cwd=CHECKOUT, env=environment)
+        tools.run([*command, *arguments], what="pip install", cwd=CHECKOUT, env=environment)
     except KilogradError as error:
         message = f"{error.message}\n{error.hint}"
         hint = "pip needs the network, or a package index in its settings (pip config, PIP_INDEX_URL)"
-        raise KilogradError(message, hint) from error
+        raise KilogradError(message, BUILD_HINT if compiler else hint) from error
 
 
-def host_compiler(venv: Path) -> None:
-    """Make sure that there is a C compiler for this computer: its own, Debian's as root, or zig from the index."""
-    if any(_compiles(name) for name in (str(venv / "bin" / "cc"), "cc", "gcc", "clang")):
-        return
+def host_compiler(venv: Path) -> str:
+    """Return a C compiler for this computer: its own, else Debian's as root, else zig from the package index."""
+    zig = venv / "bin" / "cc"
+    candidates = (os.environ.get("CC", "cc"), "gcc", "clang", str(zig))
+    if found := next(filter(_compiles, candidates), None):
+        return found
     with contextlib.suppress(KilogradError):
         apt_install("gcc", "libc6-dev")
-        return
+        return "gcc"
     say("installing zig as the C compiler ...")
     python = venv / "bin" / "python"
     pip(python, *_pyproject("project", "optional-dependencies", "zig"))
     for name in ZIG_PROGRAMS:
-        program = venv / "bin" / name
+        program = zig.with_name(name)
         program.write_text(f'#!/bin/sh\nexec "{python}" -m ziglang {name} "$@"\n')
         program.chmod(0o755)
+    return str(zig)
 
 
 def arm_compiler() -> None:
@@ -191,6 +197,16 @@ def say(text: str) -> None:
 def _print(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
+
+
+def _read_stamp(venv: Path) -> list[str]:
+    return (venv / STAMP).read_text(encoding="utf-8").splitlines()
+
+
+def _write_stamp(venv: Path, lines: list[str]) -> None:
+    new = venv / f"{STAMP}.new"
+    new.write_text("\n".join(lines), encoding="utf-8")
+    new.replace(venv / STAMP)
 
 
 @contextlib.contextmanager
