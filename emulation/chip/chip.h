@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// The virtual chip as Python (engines/native.py) sees it: every struct here has its mirror there, in the same order.
+#ifndef KG_CHIP_H
+#define KG_CHIP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define KG_EXPORT __declspec(dllexport)
+#else
+#define KG_EXPORT __attribute__((visibility("default")))
+#endif
+
+#define KG_STEPS 16384   // step numbers that kg_trainer_lap may report
+#define KG_OPERANDS 6    // registers that one instruction may name
+#define KG_BITS 5        // bits of a register's number
+#define KG_REGISTERS 48  // r0-r15, s0-s31
+#define KG_NO_UNIT 0     // an execution unit that issues alone
+
+// A register named by an instruction: where the bits of its number are, and what happens to it.
+typedef enum { KG_READ = 1, KG_WRITE = 2, KG_EARLY = 4, KG_LATE = 8 } kg_access_t;
+
+typedef struct {
+    uint8_t bits[KG_BITS];  // positions, most significant first
+    uint8_t count;          // 0: unused
+    uint8_t first;          // 0 for r0-r15, 16 for s0-s31
+    uint8_t access;         // kg_access_t, combined
+} kg_operand_t;
+
+typedef enum { KG_STRAIGHT, KG_CONDITIONAL, KG_ALWAYS, KG_IT } kg_flow_t;
+
+// One encoding: the instruction is of this row if (code & mask) == value; the first such row counts.
+typedef struct {
+    uint32_t mask, value;
+    uint32_t list;    // bits that each stand for one register of a list
+    uint32_t number;  // bits that hold the length of a list as a number
+    uint16_t kind;    // index of its kg_cost_t
+    uint8_t flow;     // kg_flow_t
+    uint8_t fpu;      // needs the floating point unit
+    kg_operand_t operands[KG_OPERANDS];
+} kg_row_t;
+
+// What one class of instructions costs on this core, in cycles.
+typedef struct {
+    uint8_t cycles;        // until the next instruction may issue
+    uint8_t per_register;  // more for each register of a list
+    uint8_t taken;         // more when it branches
+    uint8_t latency;       // from issue until its results can be used
+    uint8_t early;         // addresses and shifted operands are needed so much before issue
+    uint8_t late;          // accumulators and stored data are needed so much after issue
+    uint8_t follow;        // replaces `cycles` directly behind a load whose result it does not need early; 0: it cannot
+    uint8_t load;          // others may follow it
+    uint8_t unit;          // execution unit; KG_NO_UNIT: never pairs
+    uint8_t copies;        // how many of that unit the core has
+    uint8_t first_only;    // may only be the first of a pair
+} kg_cost_t;
+
+typedef struct {
+    int32_t cpu_model;  // unicorn's number of the core
+    uint32_t cpuid;
+    uint32_t fpu;  // the core has one (and CPACR switches it on)
+    uint64_t clock_hz;
+    uint32_t vector_table;
+    uint32_t stack_base, stack_end;  // the memory that holds the stack; the stack grows down to its base
+    uint32_t lap;                    // address of kg_trainer_lap; 0: none
+    const kg_row_t *rows16, *rows32;
+    uint32_t rows16_count, rows32_count;
+    const kg_cost_t *costs;
+    uint32_t costs_count;
+} kg_settings_t;
+
+typedef enum { KG_ACCESS_WRITE = 1, KG_ACCESS_EXECUTE = 2 } kg_permission_t;
+
+typedef enum {
+    KG_SLICE,        // the number of cycles asked for has passed
+    KG_WAITING,      // the firmware polls an empty receiver
+    KG_OUTPUT_FULL,  // the host must take the output
+    KG_FAULT,        // see fault
+    KG_HALTED,       // a branch to itself, or a sleep that nothing can end
+    KG_RESET,        // the firmware asked for a system reset
+    KG_INTERRUPTS,   // the firmware enabled an interrupt: the chip has none
+    KG_BROKEN,       // unicorn failed: see error
+} kg_reason_t;
+
+typedef enum {
+    KG_FAULT_NONE,
+    KG_FAULT_READ,         // read outside the map
+    KG_FAULT_WRITE,        // write outside the map
+    KG_FAULT_READ_ONLY,    // write to flash or ROM
+    KG_FAULT_FETCH,        // execution outside the map
+    KG_FAULT_NOT_CODE,     // execution of data memory
+    KG_FAULT_STACK,        // stack overflow
+    KG_FAULT_UNALIGNED,    // unaligned access
+    KG_FAULT_UNDEFINED,    // an instruction that the core does not have
+    KG_FAULT_STATE,        // a branch to an even address
+    KG_FAULT_FPU_OFF,      // floating point before CPACR enables it
+    KG_FAULT_BREAKPOINT,   // BKPT without a debugger
+    KG_FAULT_SUPERVISOR,   // SVC: the chip has no exceptions but HardFault
+    KG_FAULT_DMA,          // a peripheral was given an address outside RAM
+    KG_FAULT_STEP,         // kg_trainer_lap got a step number out of range
+} kg_fault_kind_t;
+
+typedef struct {
+    uint32_t kind;  // kg_fault_kind_t
+    uint32_t address, size, value;
+    uint32_t registers[17];  // r0-r15, xPSR
+    uint32_t output;         // bytes of output that were there when it happened
+} kg_fault_t;
+
+typedef struct {
+    uint64_t instructions, cycles;
+    uint32_t reason;  // kg_reason_t
+    uint32_t error;   // uc_err
+    uint32_t pc;
+    uint32_t uncovered;         // the first instruction met that no row names; 0: none
+    uint32_t uncovered_address;
+    kg_fault_t fault;
+} kg_state_t;
+
+typedef struct {
+    uint64_t instructions, cycles, runs;
+} kg_step_count_t;
+
+typedef struct kg_chip kg_chip_t;
+
+// Returns NULL when unicorn cannot be opened. settings (not what it points to) is copied.
+KG_EXPORT kg_chip_t *kg_chip_create(const kg_settings_t *settings);
+KG_EXPORT void kg_chip_destroy(kg_chip_t *chip);
+
+// Map memory (zeroed; multiples of 4 KB), and show it at a second address. permissions: kg_permission_t, combined.
+KG_EXPORT bool kg_chip_map(kg_chip_t *chip, uint32_t base, uint32_t size, uint32_t permissions);
+KG_EXPORT bool kg_chip_alias(kg_chip_t *chip, uint32_t base, uint32_t alias);
+
+// Map the model of a peripheral. False: there is no model of this name.
+KG_EXPORT bool kg_chip_add(kg_chip_t *chip, const char *model, uint32_t base, uint32_t size);
+
+// Map registers that remember what is written; offsets[i] also reads the bits of values[i] as ones.
+KG_EXPORT bool kg_chip_add_stub(kg_chip_t *chip, uint32_t base, uint32_t size, const uint32_t *offsets,
+                                const uint32_t *values, size_t count);
+
+// Names of the models that kg_chip_add knows; NULL ends the list.
+KG_EXPORT const char *kg_chip_model(size_t index);
+
+// Host access to memory; no protection. False: not all of it is memory.
+KG_EXPORT bool kg_chip_poke(kg_chip_t *chip, uint32_t address, const uint8_t *data, uint32_t bytes);
+KG_EXPORT bool kg_chip_peek(kg_chip_t *chip, uint32_t address, uint8_t *data, uint32_t bytes);
+
+// Take SP and PC from the vector table.
+KG_EXPORT void kg_chip_reset(kg_chip_t *chip);
+
+// Run for at least `cycles` cycles, or until something else ends the run.
+KG_EXPORT const kg_state_t *kg_chip_run(kg_chip_t *chip, uint64_t cycles);
+KG_EXPORT const kg_state_t *kg_chip_state(const kg_chip_t *chip);
+
+// The host's end of the UART. send returns false when there is no memory; receive returns the bytes taken.
+KG_EXPORT bool kg_chip_send(kg_chip_t *chip, const uint8_t *data, size_t bytes);
+KG_EXPORT size_t kg_chip_receive(kg_chip_t *chip, uint8_t *data, size_t bytes);
+
+// Counts by step number, KG_STEPS of them.
+KG_EXPORT const kg_step_count_t *kg_chip_steps(const kg_chip_t *chip);
+KG_EXPORT void kg_chip_reset_steps(kg_chip_t *chip);
+
+#endif

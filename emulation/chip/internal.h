@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the virtual chip share: its state, and who may call whom.
+#ifndef KG_CHIP_INTERNAL_H
+#define KG_CHIP_INTERNAL_H
+
+#include <unicorn/unicorn.h>
+
+#include "chip.h"
+
+#define KG_MEMORIES 16
+#define KG_PERIPHERALS 64
+#define KG_BLOCKS 65536  // entries of the block table, a power of two
+
+// A basic block as unicorn translates it: straight code with at most one branch, at its end.
+typedef struct {
+    uint32_t pc;            // first instruction
+    uint32_t end;           // behind its last instruction; 0: the entry is free
+    uint32_t instructions;
+    uint32_t cycles;        // when a conditional branch at its end is not taken
+    uint16_t taken;         // cycles more when it is taken
+    uint16_t special;       // kg_special_t
+} kg_block_t;
+
+typedef enum { KG_PLAIN, KG_LAP = 1, KG_LOOP_FOREVER = 2, KG_USES_FPU = 4 } kg_special_t;
+
+typedef struct {
+    uint32_t base, size, permissions;
+    uint8_t *bytes;
+    bool owned;  // false for an alias
+} kg_memory_t;
+
+// A peripheral model. Offsets are multiples of 4; narrow accesses arrive shifted into their place in the word.
+typedef struct kg_peripheral kg_peripheral_t;
+struct kg_peripheral {
+    kg_chip_t *chip;
+    uint32_t base, size;
+    uint32_t (*read)(kg_peripheral_t *self, uint32_t offset);
+    void (*write)(kg_peripheral_t *self, uint32_t offset, uint32_t value);
+    void *state;
+};
+
+// The host's end of a UART.
+typedef struct {
+    uint8_t *input;  // grows
+    size_t input_bytes, input_next, input_room;
+    uint8_t *output;
+    size_t output_bytes;
+    uint32_t idle_polls;  // of an empty receiver since the last byte in either direction
+} kg_wire_t;
+
+struct kg_chip {
+    kg_settings_t settings;
+    kg_state_t state;
+    uc_engine *uc;
+    kg_block_t *blocks;
+    kg_block_t block;       // the one that runs; a copy, as entries can be evicted
+    uint64_t limit;         // of cycles in this run
+    uint64_t clock_behind;  // cycles that `state.cycles` is ahead of the instruction that accesses a peripheral
+    bool stopping;          // a stop was asked for: the block that is announced will not run
+    bool started;
+    bool in_fault;          // the firmware's HardFault handler runs
+    bool fault_pending;     // a fault was recorded; the handler must be entered
+    bool fpu_on;
+    uint32_t initial_sp;
+    uint32_t vector_table;  // VTOR
+    kg_memory_t memories[KG_MEMORIES];
+    size_t memory_count;
+    kg_peripheral_t peripherals[KG_PERIPHERALS];
+    size_t peripheral_count;
+    kg_peripheral_t *scb;   // gets the fault status
+    uint32_t trace_enabled; // DEMCR.TRCENA
+    kg_wire_t wire;
+    kg_step_count_t *steps;
+    bool lap_started;
+    uint64_t lap_instructions, lap_cycles;
+};
+
+// chip.c
+kg_memory_t *kg_find_memory(kg_chip_t *chip, uint32_t address, uint32_t bytes);
+void kg_stop(kg_chip_t *chip, kg_reason_t reason);
+uint32_t kg_register(kg_chip_t *chip, int id);
+
+// decode.c: finds the row of the instruction at code (two halfwords may be read) and its length in bytes; NULL if no
+// row names it.
+uint32_t kg_instruction_bytes(uint16_t first_half);
+const kg_row_t *kg_decode(const kg_settings_t *settings, const uint8_t *code, uint32_t bytes, uint32_t *word);
+uint64_t kg_operand_mask(const kg_row_t *row, uint32_t word, uint8_t access);
+uint32_t kg_list_length(const kg_row_t *row, uint32_t word);
+
+// timing.c: fills everything of a block but its table key. Code ends at the block's end.
+void kg_time_block(kg_chip_t *chip, kg_block_t *block, const uint8_t *code);
+
+// blocks.c
+void kg_block_hook(uc_engine *uc, uint64_t address, uint32_t size, void *user);
+void kg_take_back(kg_chip_t *chip, uint32_t pc);
+void kg_note_access(kg_chip_t *chip);
+uint64_t kg_now(const kg_chip_t *chip);
+
+// faults.c
+bool kg_add_fault_hooks(kg_chip_t *chip);
+void kg_fault(kg_chip_t *chip, kg_fault_kind_t kind, uint32_t address, uint32_t size, uint32_t value);
+bool kg_enter_hard_fault(kg_chip_t *chip);
+
+// peripherals.c and one file for each model
+typedef bool (*kg_model_t)(kg_peripheral_t *self);
+bool kg_map_peripheral(kg_peripheral_t *self);
+bool kg_model_nvic(kg_peripheral_t *self);
+bool kg_model_dwt(kg_peripheral_t *self);
+bool kg_model_stub(kg_peripheral_t *self);
+bool kg_model_uart_nrf52840(kg_peripheral_t *self);
+bool kg_model_uart_pl011(kg_peripheral_t *self);
+bool kg_model_uart_lpuart(kg_peripheral_t *self);
+bool kg_model_rp2040_timer(kg_peripheral_t *self);
+void kg_stub_ready(kg_peripheral_t *self, uint32_t offset, uint32_t value);
+void kg_nvic_fault_status(kg_chip_t *chip, kg_fault_kind_t kind, uint32_t address);
+
+// wire.c
+bool kg_wire_empty(const kg_chip_t *chip);
+uint8_t kg_wire_take(kg_chip_t *chip);
+void kg_wire_put(kg_chip_t *chip, uint8_t byte);
+void kg_wire_idle_poll(kg_chip_t *chip);
+void kg_wire_free(kg_chip_t *chip);
+
+#endif

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The virtual chip: the board's ELF on unicorn, with native models of its peripherals and cycle counts."""
+
+from __future__ import annotations
+
+import ast
+import ctypes
+import re
+from typing import TYPE_CHECKING
+
+from elftools.elf.elffile import ELFFile
+
+from kilograd import elf as elf_file
+from kilograd.engines import _source, native
+from kilograd.engines.base import StepCount
+from kilograd.errors import KilogradError
+from kilograd.platforms.timing import load_timing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+    from kilograd.platforms.board import Board, Memory, Peripheral
+
+READ_BYTES = 1 << 16
+SLICES_PER_SECOND = 20
+"""How often in a virtual second a run looks whether there is something to read."""
+
+LAP = "kg_trainer_lap"
+STUB = "Python.PythonPeripheral"
+
+# kg_fault_kind_t: what happened; {size}, {address}, {value} are filled in.
+FAULTS = (
+    "",
+    "read of {size} bytes from {address:#010x} (unmapped)",
+    "write of {size} bytes to {address:#010x} (unmapped)",
+    "write of {size} bytes to {address:#010x} (read-only memory)",
+    "execution of {address:#010x} (unmapped)",
+    "execution of {address:#010x} (not executable)",
+    "stack overflow: access to {address:#010x}, below the stack",
+    "unaligned access",
+    "undefined instruction",
+    "branch to an even address (the Thumb bit is missing)",
+    "floating point while CPACR has it switched off",
+    "breakpoint",
+    "supervisor call",
+    "DMA of {size} bytes at {address:#010x} (not RAM)",
+    "kg_trainer_lap with step {value}, which is out of range",
+)
+
+
+class BuiltinEngine:
+    """Runs a board's firmware in this process; the host's clock plays no part."""
+
+    name = "builtin"
+    window = 64
+
+    def __init__(self, elf: Path, board: Board, *, time_limit_s: float = 60.0) -> None:
+        self._elf = elf
+        self._board = board
+        self._limit = int(time_limit_s * board.clock_hz)
+        self._library = native.library()
+        self._timing = native.timing_tables(load_timing(board.core))
+        settings = self._settings()
+        self._chip = self._library.kg_chip_create(ctypes.byref(settings))
+        if not self._chip:
+            message = "unicorn cannot open a virtual core"
+            raise KilogradError(message, "is there enough memory?")
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def instructions(self) -> int:
+        """Return the instructions that have run since reset."""
+        return int(self._state().instructions)
+
+    @property
+    def cycles(self) -> int:
+        """Return the cycles that they took by the core's table."""
+        return int(self._state().cycles)
+
+    @property
+    def uncovered(self) -> str:
+        """Return the first instruction that the timing table does not name, or nothing."""
+        state = self._state()
+        return f"{state.uncovered:#x} at {state.uncovered_address:#010x}" if state.uncovered else ""
+
+    def write(self, data: bytes) -> None:
+        """Put bytes on the firmware's UART; they wait there until it reads them."""
+        if not self._library.kg_chip_send(self._handle(), data, len(data)):
+            message = "there is no memory for more input to the virtual chip"
+            raise KilogradError(message)
+
+    def read(self) -> bytes:
+        """Run until the firmware has sent something, and return it."""
+        slice_cycles = max(self._board.clock_hz // SLICES_PER_SECOND, 1)
+        end = self.cycles + self._limit
+        while True:
+            state = self._library.kg_chip_run(self._handle(), min(slice_cycles, self._limit)).contents
+            if state.reason == native.FAULT:
+                raise self._fault(state.fault)
+            if sent := self._receive():
+                return sent
+            if state.reason not in {native.SLICE, native.OUTPUT_FULL}:
+                raise self._end(state)
+            if state.cycles >= end:
+                raise self._hang(state)
+
+    def step_counts(self) -> dict[int, StepCount]:
+        """Return counts by step number since the last reset of counts."""
+        steps = self._library.kg_chip_steps(self._handle())
+        counts = ((number, steps[number]) for number in range(native.STEPS))
+        return {
+            number: StepCount(count.instructions, count.cycles, count.runs) for number, count in counts if count.runs
+        }
+
+    def reset_counts(self) -> None:
+        """Forget the counts of all steps."""
+        self._library.kg_chip_reset_steps(self._handle())
+
+    def close(self) -> None:
+        """Free the chip; closing it again does nothing."""
+        chip, self._chip = self._chip, None
+        if chip:
+            self._library.kg_chip_destroy(chip)
+
+    def _handle(self) -> int:
+        if not self._chip:
+            message = "the virtual chip is closed"
+            raise KilogradError(message)
+        return int(self._chip)
+
+    def _state(self) -> native.State:
+        state: native.State = self._library.kg_chip_state(self._handle()).contents
+        return state
+
+    def _settings(self) -> native.Settings:
+        from unicorn import arm_const  # noqa: PLC0415 - loads unicorn, which only a running chip needs
+
+        core = load_timing(self._board.core).core
+        halfword, word, costs = self._timing
+        lap = [symbol.address for symbol in elf_file.symbols(self._elf) if symbol.name == LAP]
+        return native.Settings(
+            cpu_model=getattr(arm_const, core.unicorn),
+            cpuid=core.cpuid,
+            fpu=core.fpu,
+            clock_hz=self._board.clock_hz,
+            vector_table=self._board.vector_table,
+            stack_base=self._board.ram.base,
+            stack_end=self._board.ram.end,
+            lap=lap[0] if lap else 0,
+            rows16=halfword,
+            rows32=word,
+            rows16_count=len(halfword),
+            rows32_count=len(word),
+            costs=costs,
+            costs_count=len(costs),
+        )
+
+    def _build(self) -> None:
+        for memory in self._board.memories:
+            self._map(memory)
+        for peripheral in self._board.peripherals:
+            self._add(peripheral)
+        self._load()
+        self._library.kg_chip_reset(self._handle())
+
+    def _map(self, memory: Memory) -> None:
+        rights = native.MAY_WRITE if memory.kind == "ram" else 0
+        rights |= native.MAY_EXECUTE if memory.executable else 0
+        chip = self._handle()
+        mapped = self._library.kg_chip_map(chip, memory.base, memory.size, rights)
+        if not mapped or not all(self._library.kg_chip_alias(chip, memory.base, alias) for alias in memory.aliases):
+            message = f"{self._board.name}.repl: {memory.name} cannot be mapped"
+            raise KilogradError(message, "memories are whole multiples of 4 KB that do not overlap")
+
+    def _add(self, peripheral: Peripheral) -> None:
+        chip, where = self._handle(), (peripheral.base, peripheral.size)
+        ready = ready_bits(peripheral)
+        if ready is not None:
+            array = ctypes.c_uint32 * len(ready)
+            added = self._library.kg_chip_add_stub(chip, *where, array(*ready), array(*ready.values()), len(ready))
+        else:
+            model = peripheral.name if peripheral.kind == STUB else peripheral.kind
+            if model not in native.models():
+                message = f"{self._board.name}.repl: the virtual chip has no model of {model} ({peripheral.name})"
+                raise KilogradError(message, f"it has: {', '.join(native.models())}; and {STUB} with `ready = {{...}}`")
+            added = self._library.kg_chip_add(chip, model.encode(), *where)
+        if not added:
+            message = f"{self._board.name}.repl: {peripheral.name} cannot be mapped at {peripheral.base:#010x}"
+            raise KilogradError(message, "peripherals start at multiples of 4 KB and do not overlap")
+
+    def _load(self) -> None:
+        with self._elf.open("rb") as stream:
+            for segment in ELFFile(stream).iter_segments("PT_LOAD"):
+                data, address = segment.data(), segment["p_paddr"]
+                if data and not self._library.kg_chip_poke(self._handle(), address, data, len(data)):
+                    message = f"{self._elf.name}: {len(data)} bytes at {address:#010x} are outside the memory of {self._board.name}"
+                    raise KilogradError(message, f"build the firmware for {self._board.name}")
+
+    def _receive(self) -> bytes:
+        buffer = ctypes.create_string_buffer(READ_BYTES)
+        taken = self._library.kg_chip_receive(self._handle(), buffer, READ_BYTES)
+        return buffer.raw[:taken]
+
+    def _place(self, address: int) -> str:
+        return _source.describe(self._elf, address)
+
+    def _fault(self, fault: native.Fault) -> KilogradError:
+        what = FAULTS[fault.kind].format(
+            size=fault.size, address=fault.address, value=ctypes.c_int32(fault.value).value
+        )
+        said = b""
+        while more := self._receive():
+            said += more
+        registers = list(fault.registers)
+        lines = [
+            f"at   {self._place(registers[15])}",
+            f"from {self._place(registers[14])}",
+            *_register_lines(registers),
+        ]
+        if text := _text(said[fault.output :]):
+            lines += ["the firmware's fault handler said:", text]
+        return KilogradError(f"fault on {self._board.name}: {what}", "\n".join(lines))
+
+    def _hang(self, state: native.State) -> KilogradError:
+        seconds = self._limit / self._board.clock_hz
+        message = f"the firmware on {self._board.name} sent nothing for {seconds:g} s of its time"
+        return KilogradError(message, f"it is at {self._place(state.pc)}; it hangs, or needs a higher time limit")
+
+    def _end(self, state: native.State) -> KilogradError:
+        why = {
+            native.WAITING: "waits for more input and has sent no answer",
+            native.HALTED: "has halted",
+            native.RESET: "asked for a system reset",
+            native.INTERRUPTS: "enabled an interrupt, which the virtual chip does not have",
+        }.get(state.reason, f"made unicorn fail (error {state.error})")
+        return KilogradError(f"the firmware on {self._board.name} {why}", f"it is at {self._place(state.pc)}")
+
+
+def ready_bits(peripheral: Peripheral) -> Mapping[int, int] | None:
+    """Return the register bits that a stub's script sets for ever, by offset; None: the script is no such stub."""
+    script = peripheral.properties.get("script")
+    found = re.search(r"^\s*ready = (\{.*\})\s*$", str(script), re.MULTILINE)
+    if peripheral.kind != STUB or found is None:
+        return None
+    try:
+        bits: dict[int, int] = ast.literal_eval(found[1])
+    except (ValueError, SyntaxError) as error:
+        message = f"{peripheral.name}: `ready` in its script is not a table of numbers"
+        raise KilogradError(message, "write it as ready = {0x08: 0xFFFFFFFF}") from error
+    return bits
+
+
+def _register_lines(registers: list[int]) -> list[str]:
+    names = [*(f"r{number}" for number in range(13)), "sp", "lr", "pc", "xpsr"]
+    cells = [f"{name:>4} {value:08x}" for name, value in zip(names, registers, strict=True)]
+    return ["  ".join(cells[first : first + 4]) for first in range(0, len(cells), 4)]
+
+
+def _text(data: bytes) -> str:
+    return "".join(c for c in data.decode("utf-8", "replace") if c.isprintable() or c in "\n\t").strip()
