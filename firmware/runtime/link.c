@@ -36,14 +36,15 @@ typedef struct {
     bool greeted;       // a HELLO was accepted
 } link_t;
 
-static bool within(size_t offset, size_t count, size_t total) {
+// In 32 bits on every machine, so that the host twin sees the same wrap-around as a board.
+static bool within(uint32_t offset, uint32_t count, uint32_t total) {
     return offset <= total && count <= total - offset;
 }
 
-static size_t state_bytes(const kg_model_t *model) {
-    size_t total = 0;
+static uint32_t state_bytes(const kg_model_t *model) {
+    uint32_t total = 0;
     for (int32_t i = 0; i < model->state_count; i++) {
-        total += model->state[i].bytes;
+        total += (uint32_t)model->state[i].bytes;
     }
     return total;
 }
@@ -87,7 +88,7 @@ static kg_status_t hello(link_t *link) {
     }
     kg_put_u32(answer + 4, model->id);
     kg_put_u32(answer + 8, (uint32_t)model->input_bytes);
-    kg_put_u32(answer + 12, (uint32_t)state_bytes(model));
+    kg_put_u32(answer + 12, state_bytes(model));
     kg_put_u32(answer + 16, (uint32_t)model->classes);
     kg_put_u32(answer + 20, step_count(model));
     kg_put_u32(answer + 24, (uint32_t)link->max_payload);
@@ -118,9 +119,9 @@ static kg_status_t configure(link_t *link) {
 }
 
 static kg_status_t input(link_t *link) {
-    size_t offset = kg_get_u32(link->payload);
-    size_t count = link->bytes - 4;
-    if (!within(offset, count, link->model->input_bytes)) {
+    uint32_t offset = kg_get_u32(link->payload);
+    uint32_t count = (uint32_t)link->bytes - 4;
+    if (!within(offset, count, (uint32_t)link->model->input_bytes)) {
         return KG_ERROR_RANGE;
     }
     memcpy((uint8_t *)link->model->input + offset, link->payload + 4, count);
@@ -161,8 +162,8 @@ static kg_status_t evaluate(link_t *link) {
 }
 
 static kg_status_t read_state(link_t *link) {
-    size_t offset = kg_get_u32(link->payload);
-    size_t count = kg_get_u32(link->payload + 4);
+    uint32_t offset = kg_get_u32(link->payload);
+    uint32_t count = kg_get_u32(link->payload + 4);
     if (count > link->max_payload || !within(offset, count, state_bytes(link->model))) {
         return KG_ERROR_RANGE;
     }
@@ -172,8 +173,8 @@ static kg_status_t read_state(link_t *link) {
 }
 
 static kg_status_t write_state(link_t *link) {
-    size_t offset = kg_get_u32(link->payload);
-    size_t count = link->bytes - 4;
+    uint32_t offset = kg_get_u32(link->payload);
+    uint32_t count = (uint32_t)link->bytes - 4;
     if (!within(offset, count, state_bytes(link->model))) {
         return KG_ERROR_RANGE;
     }
@@ -183,15 +184,15 @@ static kg_status_t write_state(link_t *link) {
 }
 
 static kg_status_t profile(link_t *link) {
-    size_t first = kg_get_u32(link->payload);
-    size_t count = kg_get_u32(link->payload + 4);
+    uint32_t first = kg_get_u32(link->payload);
+    uint32_t count = kg_get_u32(link->payload + 4);
     size_t most = (link->max_payload - PROFILE_ANSWER_BYTES) / sizeof(uint64_t);
     if (count > most || !within(first, count, step_count(link->model))) {
         return KG_ERROR_RANGE;
     }
     kg_put_u32(link->payload, (uint32_t)kg_port_stack_peak());
     link->bytes = PROFILE_ANSWER_BYTES;
-    for (size_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         kg_put_u64(link->payload + link->bytes, link->model->step_cycles[first + i]);
         link->bytes += sizeof(uint64_t);
     }

@@ -135,6 +135,12 @@ def test_frame_larger_than_the_buffer_is_damaged(codec: ctypes.CDLL, data: bytes
     assert [None, b"\7"] == decode_in_c(codec, stream, len(data) + 4)
 
 
+@pytest.mark.parametrize("body", [b"\x05ab", b"\x02", b"\xff" + bytes(range(1, 254))])
+def test_block_that_ends_early_is_damaged(codec: ctypes.CDLL, body: bytes) -> None:
+    """A frame cut short is known as such before its CRC is looked at."""
+    assert decode_in_c(codec, b"\0" + body + b"\0", 999) == [None]
+
+
 @given(first=st.binary(), second=st.binary())
 def test_crc_is_that_of_zlib(codec: ctypes.CDLL, first: bytes, second: bytes) -> None:
     """In one piece or in two."""
