@@ -21,7 +21,7 @@ def engine_names() -> tuple[str, ...]:
     return tuple(name for name in listing.names(__name__) if name != "base")
 
 
-def open_engine(name: str, artefact: Path, board: Board | None) -> Engine:
+def open_engine(name: str, artefact: Path, board: Board | None, *, time_limit_s: float = 60.0) -> Engine:
     """
     Start an engine with what was built for it; leave it (`with`) or close it to end the run.
 
@@ -29,6 +29,7 @@ def open_engine(name: str, artefact: Path, board: Board | None) -> Engine:
         name: of the engine.
         artefact: the ELF file, or the executable of the host twin.
         board: which chip to run it on; the host twin ignores it.
+        time_limit_s: seconds of the chip's own time that one answer may take.
 
     """
     if name not in engine_names():
@@ -40,4 +41,4 @@ def open_engine(name: str, artefact: Path, board: Board | None) -> Engine:
     if board is None:
         message = f"the engine {name} runs on a board, and none was given"
         raise KilogradError(message, "choose one with --board, or use the engine host")
-    return cast("Engine", factory(artefact, board))
+    return cast("Engine", factory(artefact, board, time_limit_s=time_limit_s))
