@@ -15,6 +15,7 @@ set(KILOGRAD_BOARD_FLAGS ${KILOGRAD_FLAGS} -O2 -ffreestanding -ffunction-section
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     set(KILOGRAD_BOARD_LINK_FLAGS -nostdlib -Wl,--gc-sections)
     set(KILOGRAD_RUNTIME_LIBRARY gcc)
+    list(APPEND KILOGRAD_BOARD_FLAGS -fstack-usage) # <object>.su: proof of no VLA
     set(KILOGRAD_NO_IDIOM_FLAGS -fno-tree-loop-distribute-patterns)
 else()
     set(KILOGRAD_BOARD_LINK_FLAGS -nostdlib -Wl,--gc-sections -rtlib=compiler-rt)

@@ -45,6 +45,7 @@ def build_firmware(sources: Sequence[Path], board: Board, out: Path, *, app: Pat
     settings: Settings = {
         "KILOGRAD_SOURCES": [*sources, app or _firmware() / "app" / "main.c"],
         "KILOGRAD_DEFINITIONS": [*_common_definitions(), *_board_definitions(board)],
+        "KILOGRAD_PREFIX_MAP": _prefix_map(sources, out),
         "KILOGRAD_CORE": [board.core],
         "KILOGRAD_PORT": [board.port],
         "KILOGRAD_CORE_FLAGS": flags,
@@ -63,6 +64,7 @@ def build_twin(sources: Sequence[Path], out: Path) -> Path:
     settings: Settings = {
         "KILOGRAD_SOURCES": [*sources, _firmware() / "app" / "main.c"],
         "KILOGRAD_DEFINITIONS": [*_common_definitions(), f"KG_LINK_BUFFER_BYTES={TWIN_BUFFER_BYTES}"],
+        "KILOGRAD_PREFIX_MAP": _prefix_map(sources, out),
     }
     _build("twin", settings, toolchain.host_compiler(), [], out, "building the host twin")
     return out / "kilograd_twin"
@@ -70,7 +72,11 @@ def build_twin(sources: Sequence[Path], out: Path) -> Path:
 
 def build_kernels(out: Path) -> Path:
     """Return firmware/ops and firmware/runtime as a shared library for this machine."""
-    settings: Settings = {"KILOGRAD_SOURCES": [], "KILOGRAD_DEFINITIONS": _common_definitions()}
+    settings: Settings = {
+        "KILOGRAD_SOURCES": [],
+        "KILOGRAD_DEFINITIONS": _common_definitions(),
+        "KILOGRAD_PREFIX_MAP": _prefix_map([], out),
+    }
     _build("kernels", settings, toolchain.host_compiler(), [], out, "building the kernels")
     return out / "libkilograd_kernels.so"
 
@@ -128,7 +134,7 @@ def _build(
     """Configure if something about it changed, then let ninja compile what is out of date."""
     out.mkdir(parents=True, exist_ok=True)
     settings_file = out / "settings.cmake"
-    _write(settings_file, _settings_text({**settings, "KILOGRAD_PREFIX_MAP": _prefix_map(settings, out)}))
+    _write(settings_file, _settings_text(settings))
     ninja = toolchain.build_program("ninja")
     configure = [
         str(toolchain.build_program("cmake")),
@@ -151,11 +157,11 @@ def _build(
     tools.run([ninja, "--quiet", "-C", out], what=what)
 
 
-def _prefix_map(settings: Settings, out: Path) -> list[str]:
+def _prefix_map(sources: Sequence[Path], out: Path) -> list[str]:
     """Return flags that keep the places of folders out of the ELF; of those that fit a path, the last counts."""
-    folders = {f"{path.parent}": "generated" for path in settings["KILOGRAD_SOURCES"] if not isinstance(path, str)}
-    folders |= {f"{paths.share()}/": "", f"{out}": "."}
-    return [f"-ffile-prefix-map={folder}={name}" for folder, name in folders.items()]
+    names = {f"{paths.share()}/": "", f"{out}": "."}
+    names |= {f"{source}": f"generated/{source.name}" for source in sources}
+    return [f"-ffile-prefix-map={place}={name}" for place, name in names.items()]
 
 
 def _settings_text(settings: Settings) -> str:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Firmware that several tests look at, built once for a run of the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kilograd import paths
+from kilograd.build import build_firmware
+from kilograd.platforms.board import load_board
+
+if TYPE_CHECKING:
+    import pytest
+
+    from kilograd.platforms.board import Board
+
+PORT_TESTS = Path(__file__).parent / "port"
+MODEL = PORT_TESTS / "model.c"
+PROBE = paths.share() / "firmware" / "tests" / "port_probe.c"
+
+_built: dict[tuple[str, str], Path] = {}
+
+
+def model_firmware(board: Board, temporary: pytest.TempPathFactory) -> Path:
+    """Return the ELF of the smallest model with the real application."""
+    if ("model", board.name) not in _built:
+        _built["model", board.name] = build_firmware([MODEL], board, temporary.mktemp(f"model-{board.name}"))
+    return _built["model", board.name]
+
+
+def probe_firmware(board: Board, temporary: pytest.TempPathFactory) -> Path:
+    """Return the ELF of firmware/tests/port_probe.c."""
+    if ("probe", board.name) not in _built:
+        _built["probe", board.name] = build_firmware([], board, temporary.mktemp(f"probe-{board.name}"), app=PROBE)
+    return _built["probe", board.name]
+
+
+def mps2() -> Board:
+    """Return the board that QEMU runs."""
+    return load_board(str(PORT_TESTS / "mps2_an386"))
