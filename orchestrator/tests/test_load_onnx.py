@@ -353,6 +353,16 @@ def test_constant_nodes_and_renamed_weights_are_weights(tmp_path: Path) -> None:
     assert [made.op for made in graph.nodes] == ["linear"]
 
 
+def test_rearranged_weights_are_weights(tmp_path: Path) -> None:
+    """CNTK reshapes weights inside the graph, Keras transposes them."""
+    weights = {"raw": conv_weights(3, 2, 2, 5)["w"], "target": np.array([0, 20], np.int64)}
+    nodes = [node("Reshape", "raw target", "rows"), node("Transpose", "rows", "w", perm=[1, 0])]
+
+    graph = check(save(tmp_path / "model.onnx", [*nodes, node("MatMul", "x w", "y")], weights, shape=("n", 20)))
+
+    assert [made.op for made in graph.nodes] == ["linear"]
+
+
 def test_weights_of_old_files_are_also_listed_as_inputs(tmp_path: Path) -> None:
     """Files before IR version 4 list every initializer among the inputs."""
     path = save(tmp_path / "model.onnx", [node("Gemm", "x w", "y")], {"w": conv_weights(12, 5)["w"]}, shape=("n", 12))
@@ -452,6 +462,11 @@ REFUSED: dict[str, tuple[list[onnx.NodeProto], Weights, tuple[str, ...]]] = {
         [node("Relu", "w", "v"), node("Conv", "x v b", "y")],
         CONV_WEIGHTS,
         ("Relu_v", "constant"),
+    ),
+    "rearranged weights that do not fit": (
+        [node("Reshape", "w target", "v"), node("Gemm", "x v", "y")],
+        {"w": np.ones((3, 4), np.float32), "target": np.array([5, 5], np.int64)},
+        ("Reshape_v", "does not fit its constant input (3, 4)"),
     ),
     "softmax inside": (
         [node("Softmax", "x", "s", axis=1), node("Flatten", "s", "y")],
@@ -603,6 +618,27 @@ def test_truncated_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-40])
 
     assert "not an ONNX file" in complaint(path)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damage=st.dictionaries(st.integers(0, 5000), st.integers(0, 255), min_size=1, max_size=4))
+def test_damaged_file_loads_or_gives_a_clear_error(damage: dict[int, int], tmp_path: Path) -> None:
+    """Wherever bytes have changed, kilograd never crashes."""
+    nodes = [node("Conv", "x w b", "s"), node("BatchNormalization", f"s {NORM}", "n"), node("Relu", "n", "r")]
+    nodes += [node("Reshape", "r target", "f"), node("Softmax", "f", "y")]
+    weights = {**conv_weights(2, 3, 3, 3), **norm_weights(2), "target": np.array([-1, 84], np.int64)}
+    path = save(tmp_path / "model.onnx", nodes, weights)
+    content = bytearray(path.read_bytes())
+    for place, byte in damage.items():
+        content[place % len(content)] = byte
+    path.write_bytes(content)
+
+    try:
+        graph = load_onnx(path)
+    except KilogradError as error:
+        assert "model.onnx: " in error.message  # noqa: PT017 - loading is fine, too
+    else:
+        assert len(graph.shapes[graph.output]) == 1
 
 
 def test_invalid_model_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import onnx
@@ -27,6 +27,7 @@ Constants = dict[str, "NDArray[np.generic]"]
 
 OLDEST_OPSET = 7
 OWN_DOMAINS = ("", "ai.onnx")
+REARRANGING = ("Identity", "Reshape", "Transpose")  # of constants
 RESHAPING = ("Reshape", "Squeeze", "Unsqueeze")  # their further inputs tell a shape, which ONNX infers
 
 
@@ -46,20 +47,21 @@ def read(path: Path) -> onnx.ModelProto:
     _check_opset(model)
     try:
         onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
+        _check_texts(model.graph)
+    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
         message = f"not a valid ONNX model: {_first_line(error)}"
         raise KilogradError(message, "onnx.checker.check_model tells more") from error
     return model
 
 
 def constants(graph: onnx.GraphProto) -> Constants:
-    """Return the initializers and Constant nodes by name; an Identity of a constant is one, too."""
-    found: Constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    """Return the initializers and Constant nodes by name, and what exporters do to weights: rename, reshape, turn."""
+    found: Constants = {tensor.name: _array(tensor.name, tensor) for tensor in graph.initializer}
     for proto in graph.node:
         if proto.op_type == "Constant":
             found[proto.output[0]] = _constant(proto)
-        elif proto.op_type == "Identity" and proto.input[0] in found:
-            found[proto.output[0]] = found[proto.input[0]]
+        elif proto.op_type in REARRANGING and all(name in found for name in proto.input):
+            found[proto.output[0]] = _rearranged(proto, *(found[name] for name in proto.input))
     return found
 
 
@@ -73,7 +75,8 @@ def single_input(graph: onnx.GraphProto) -> tuple[str, Shape]:
     kind = inputs[0].type.tensor_type
     name = inputs[0].name
     if kind.elem_type != onnx.TensorProto.FLOAT:
-        message = f"the input {name} is {onnx.TensorProto.DataType.Name(kind.elem_type)}"
+        kinds = {number: text for text, number in onnx.TensorProto.DataType.items()}
+        message = f"the input {name} is {kinds.get(kind.elem_type, 'of an unknown type')}"
         raise KilogradError(message, "kilograd reads float32 models, and quantises them itself")
     dimensions = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in kind.shape.dim]
     shape = dimensions[1:]
@@ -172,14 +175,44 @@ def _check_opset(model: onnx.ModelProto) -> None:
         raise KilogradError(message, f"export it with an opset from {OLDEST_OPSET} to {newest}")
 
 
+def _check_texts(graph: onnx.GraphProto) -> None:
+    """Find names that are no text: protobuf hands them out as bytes."""
+    texts = [value.name for value in graph.input]
+    for proto in graph.node:
+        texts += [proto.name, proto.op_type, *proto.input, *proto.output]
+    for text in texts:
+        if isinstance(text, bytes):
+            text.decode()
+
+
+def _array(name: str, tensor: onnx.TensorProto) -> NDArray[np.generic]:
+    try:
+        return numpy_helper.to_array(tensor)
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"tensor {name} cannot be read: {_first_line(error)}"
+        raise KilogradError(message) from error
+
+
 def _constant(proto: onnx.NodeProto) -> NDArray[np.generic]:
     """Return the value of a Constant node."""
     kind, value = next(iter(attributes(proto).items()))
     if isinstance(value, onnx.TensorProto):
-        return numpy_helper.to_array(value)
+        return _array(proto.output[0], value)
     if kind in ("value_float", "value_floats", "value_int", "value_ints"):
         return np.asarray(value, np.float32 if "float" in kind else np.int64)
     raise refusal(label(proto), proto.op_type, f"{kind} is no array of numbers")
+
+
+def _rearranged(proto: onnx.NodeProto, value: NDArray[np.generic], *target: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Return a constant in another form."""
+    try:
+        if proto.op_type == "Reshape":
+            kept = zip(np.ravel(target[0]).tolist(), (*value.shape, *[0] * np.size(target[0])), strict=False)
+            return value.reshape([size or old for size, old in kept])
+        axes = cast("list[int] | None", attributes(proto).get("perm"))
+        return value.transpose(axes) if proto.op_type == "Transpose" else value
+    except (IndexError, TypeError, ValueError) as error:
+        raise refusal(label(proto), proto.op_type, f"it does not fit its constant input {value.shape}") from error
 
 
 def _check_finite(name: str, value: NDArray[np.generic] | None) -> None:
