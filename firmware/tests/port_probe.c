@@ -21,6 +21,7 @@
 
 int main(void);
 uint32_t kg_probe_descend(uint32_t levels);
+void kg_probe_obey(int command);
 
 static uint32_t data[3] = {1, 2, 3};
 static uint32_t zeros[3];
@@ -72,11 +73,12 @@ static void spin(uint32_t turns) {
     }
 }
 
-static void undefined_instruction(void) {
+static inline void undefined_instruction(void) {
     __asm__ volatile("ldr r0, =0x600d\n\tudf #0\n\t.ltorg" ::: "r0");
 }
 
-static void obey(int command) {
+// A function of its own, so that a test knows where a fault must be.
+__attribute__((noinline)) void kg_probe_obey(int command) {
     uint32_t argument = command == 'e' || command == 'w' || command == 'd' ? (uint32_t)kg_port_read() : 0;
     switch (command) {
     case 'e':
@@ -117,6 +119,6 @@ int main(void) {
     kg_port_init();
     kg_port_write((const uint8_t *)"probe ready\n", 12);
     for (;;) {
-        obey(kg_port_read());
+        kg_probe_obey(kg_port_read());
     }
 }

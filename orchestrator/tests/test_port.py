@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Cortex-M port: boot, memory, UART, cycles, stack and faults, on the virtual chips and on QEMU."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+import re
+import select
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Self
+
+import pytest
+from builds import model_firmware, mps2, probe_firmware
+
+from kilograd import __version__, elf, paths, toolchain, tools
+from kilograd.engines.builtin import BuiltinEngine
+from kilograd.errors import KilogradError
+from kilograd.platforms.board import boards, load_board
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from kilograd.platforms.board import Board
+
+ALL_BOARDS = pytest.mark.parametrize("name", boards())
+READY = "probe ready\n"
+SPIN = 1 << 20
+needs_binutils = pytest.mark.skipif(shutil.which("arm-none-eabi-nm") is None, reason="needs arm-none-eabi binutils")
+
+
+class Probe:
+    """Talks to firmware/tests/port_probe.c on a virtual chip."""
+
+    def __init__(self, path: Path, board: Board) -> None:
+        self._engine = BuiltinEngine(path, board)
+        self.boot = self.line()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.close()
+
+    def line(self) -> str:
+        text = b""
+        while not text.endswith(b"\n"):
+            text += self._engine.read()
+        return text.decode()
+
+    def ask(self, command: bytes) -> int:
+        self._engine.write(command)
+        return int(self.line(), 16)
+
+
+def start(name: str, temporary: pytest.TempPathFactory) -> Probe:
+    """Boot the probe on a board."""
+    board = load_board(name)
+    return Probe(probe_firmware(board, temporary), board)
+
+
+@ALL_BOARDS
+def test_board_boots_and_prints(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Reset handler, clocks and UART come up where oscillators and PLLs are stubs."""
+    with start(name, tmp_path_factory) as probe:
+        assert READY == probe.boot
+
+
+@ALL_BOARDS
+def test_application_prints_its_boot_line(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The real main with the smallest model greets people with its name and version."""
+    board = load_board(name)
+    text = b""
+
+    with BuiltinEngine(model_firmware(board, tmp_path_factory), board) as engine:
+        while b"ready" not in text:
+            text += engine.read()
+
+    assert f"kilograd smallest {__version__} ready" in text.decode()
+
+
+@ALL_BOARDS
+def test_every_byte_value_passes_the_uart(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Frames are binary: no value may be changed or swallowed, in whatever number they arrive at once."""
+    with start(name, tmp_path_factory) as probe:
+        probe._engine.write(b"".join(b"e" + bytes([value]) for value in range(256)))
+        echoed = []
+        while len(echoed) < 256:
+            echoed += [int(line, 16) for line in probe.line().split()]
+
+    assert list(range(256)) == echoed
+
+
+@ALL_BOARDS
+def test_memory_is_initialised(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Trained weights and data come from flash, everything else is zero, and memcpy, memmove and memset are right."""
+    with start(name, tmp_path_factory) as probe:
+        assert probe.ask(b"m") == 1
+
+
+@ALL_BOARDS
+def test_cycles_follow_the_core_clock(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The counter that measures training agrees with the chip's own count of cycles."""
+    with start(name, tmp_path_factory) as probe:
+        first, chip_first = probe.ask(b"c"), probe._engine.cycles
+        probe.ask(b"w\x01")
+        second, chip_second = probe.ask(b"c"), probe._engine.cycles
+
+    assert second - first >= 1 * SPIN
+    assert second - first == pytest.approx(chip_second - chip_first, abs=50_000)
+
+
+def test_cycles_survive_wraps_of_systick(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A step may take longer than the 126 ms in which the RP2040's 24-bit counter wraps: here 15 wraps and one third."""
+    with start("rp2040", tmp_path_factory) as probe:
+        first = probe.ask(b"c")
+        probe.ask(b"w\x55")
+        second = probe.ask(b"c")
+
+    cycles_per_turn = 3  # subs, and a taken branch of two cycles (Cortex-M0+ TRM, table 3-1)
+    assert second - first > 15 << 24
+    assert second - first == pytest.approx(0x55 * SPIN * cycles_per_turn, rel=1e-4)
+
+
+class FakeClock:
+    """A counter of the port, compiled for this machine, over registers that show any time a test likes."""
+
+    def __init__(self, source: str, core_hz: int, folder: Path) -> None:
+        self.cycles = 0
+        self._mhz = core_hz // 1_000_000
+        firmware = paths.share() / "firmware"
+        library = folder / f"{source}.so"
+        tools.run(
+            [
+                *toolchain.host_compiler().command,
+                *("-std=c11", "-shared", "-fPIC", f"-DKG_CORE_HZ={core_hz}u", "-o", library),
+                *("-I", firmware / "tests" / "fake", "-I", firmware),
+                *(firmware / "port" / "cortex_m" / f"{source}.c", firmware / "tests" / "fake" / "get.c"),
+            ],
+            what=f"compiling {source}",
+        )
+        self._library = ctypes.CDLL(str(library))
+        self._library.kg_port_cycles.restype = ctypes.c_uint64
+        kind = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32)
+        self._get = kind(self._register)  # kept: C calls it as long as the library lives
+        ctypes.c_void_p.in_dll(self._library, "kg_fake_get").value = ctypes.cast(self._get, ctypes.c_void_p).value
+
+    def _register(self, address: int) -> int:
+        shown = {
+            0xE0001004: self.cycles & 0xFFFFFFFF,  # DWT CYCCNT
+            0xE000E018: -self.cycles & 0xFFFFFF,  # SysTick counts down
+            0x40054028: (self.cycles // self._mhz) & 0xFFFFFFFF,  # microseconds, rounded down
+        }
+        return shown[address]
+
+    def start(self) -> None:
+        self._library.kg_cycles_start()
+
+    def read(self) -> int:
+        return int(self._library.kg_port_cycles())
+
+
+@pytest.mark.parametrize(
+    ("source", "core_hz", "longest"),
+    [("cycles_dwt", 600_000_000, (1 << 32) - 1), ("cycles_rp2040", 133_000_000, 133 * ((1 << 32) - 2))],
+)
+def test_cycles_are_exact_over_any_time(source: str, core_hz: int, longest: int, tmp_path: Path) -> None:
+    """Counters wrap after 126 ms (SysTick), 7 s (DWT) or 71 minutes (microseconds): not one cycle may get lost."""
+    clock = FakeClock(source, core_hz, tmp_path)
+    generator = random.Random(1)
+    clock.cycles = started = 0xFFFF_FFFF_0000
+    clock.start()
+
+    for _ in range(2000):
+        clock.cycles += int(longest ** generator.random())
+        assert clock.cycles - started == clock.read()
+
+
+@ALL_BOARDS
+def test_stack_peak_grows_with_use_and_stays(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The high-water mark counts the deepest use since reset, not the present one."""
+    board = load_board(name)
+    with start(name, tmp_path_factory) as probe:
+        at_start = probe.ask(b"s")
+        probe.ask(b"d\x20")
+        deep = probe.ask(b"s")
+        probe.ask(b"d\x01")
+        after = probe.ask(b"s")
+
+    assert 0 < at_start < 512
+    assert at_start + 0x20 * 8 <= deep < board.stack_bytes
+    assert deep == after
+
+
+@ALL_BOARDS
+@pytest.mark.parametrize(
+    ("command", "what"), [(b"l", "read of 4 bytes from 0x5fffff00"), (b"u", "undefined instruction")]
+)
+def test_fault_reports_registers(
+    name: str, command: bytes, what: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A crash on a board tells where: the firmware prints the registers of the moment, and stops."""
+    path = probe_firmware(load_board(name), tmp_path_factory)
+    with start(name, tmp_path_factory) as probe, pytest.raises(KilogradError, match=what) as caught:
+        probe.ask(command)
+
+    place = elf.symbol(path, "kg_probe_obey")
+    pc = int(re.search(r"FAULT HardFault pc=0x([0-9a-f]{8})", caught.value.hint)[1], 16)
+    assert place.address <= pc < place.address + place.size
+    assert ("cfsr=0x" in caught.value.hint) == (name != "rp2040")
+    assert command != b"u" or "r0=0x0000600d" in caught.value.hint
+
+
+@ALL_BOARDS
+def test_stack_overflow_faults_and_is_named(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The stack lies at the start of RAM: running over it changes no data."""
+    with start(name, tmp_path_factory) as probe, pytest.raises(KilogradError, match="stack overflow"):
+        probe.ask(b"o")
+
+
+@needs_binutils
+@ALL_BOARDS
+def test_nothing_but_libgcc_is_linked(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No C library, no libm, no double arithmetic: their results differ between toolchains, and they cost kilobytes."""
+    path = model_firmware(load_board(name), tmp_path_factory)
+    undefined = tools.run(["arm-none-eabi-nm", "-u", path], what="nm").split()
+    names = {symbol.name for symbol in elf.symbols(path)}
+
+    assert undefined == []
+    assert {found for found in names if found.startswith("__aeabi_d") or found in {"expf", "logf", "malloc", "printf"}} == set()
+    assert (name == "rp2040") == ("__aeabi_fmul" in names)
+
+
+@ALL_BOARDS
+def test_stack_use_is_known_at_compile_time(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No variable-length array and no alloca anywhere: the compiler gives each function a fixed frame."""
+    folder = model_firmware(load_board(name), tmp_path_factory).parent
+    frames = [line.rsplit("\t", 2) for file in folder.rglob("*.su") for line in file.read_text().splitlines()]
+
+    assert len(frames) > 50
+    assert [frame for frame in frames if frame[2] != "static"] == []
+
+
+@needs_binutils
+def test_flexram_is_set_up_without_the_stack(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """On the i.MX RT the stack's memory moves while kg_chip_reset runs, so it must not touch it."""
+    path = probe_firmware(load_board("imxrt1062"), tmp_path_factory)
+
+    code = tools.run(["arm-none-eabi-objdump", "-d", "--disassemble=kg_chip_reset", path], what="objdump")
+
+    assert "<kg_chip_reset>:" in code
+    assert re.findall(r"\b(?:push|pop|sp|bl|blx)\b", code) == []
+
+
+@pytest.fixture
+def qemu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the probe on QEMU's MPS2 board: an independent model of the core's exceptions."""
+    program = shutil.which("qemu-system-arm")
+    if program is None:
+        pytest.skip("needs qemu-system-arm")
+    path = probe_firmware(mps2(), tmp_path_factory)
+    machine = [program, "-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "stdio"]
+    with subprocess.Popen(
+        [*machine, "-kernel", str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+    ) as process:
+        yield process
+        process.kill()
+
+
+def talk(process: subprocess.Popen[bytes], command: bytes, until: str) -> str:
+    """Send a command once the probe is ready, and return what it prints up to a pattern."""
+    text = ""
+    for request, pattern in ((b"", READY), (command, until)):
+        process.stdin.write(request)
+        while not re.search(pattern, text):
+            assert select.select([process.stdout], [], [], 30)[0], f"QEMU printed only {text!r}"
+            text += process.stdout.read(1 << 12).decode()
+    return text
+
+
+def test_core_delivers_a_fault_to_the_handler(qemu: subprocess.Popen[bytes], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Exception entry as the architecture defines it: stacked registers, status registers, address of the access."""
+    text = talk(qemu, b"l", r"bfar=\w{10}\n")
+
+    place = elf.symbol(probe_firmware(mps2(), tmp_path_factory), "kg_probe_obey")
+    assert place.address <= int(re.search(r"pc=0x(\w{8})", text)[1], 16) < place.address + place.size
+    assert re.search(r"cfsr=0x00008200 hfsr=0x40000000 .*bfar=0x5fffff00\n", text)  # precise, address valid; escalated
+
+
+def test_handler_survives_a_stack_that_is_gone(qemu: subprocess.Popen[bytes]) -> None:
+    """After an overflow the stack pointer is outside RAM: the handler takes a fresh stack and says so."""
+    text = talk(qemu, b"o", r"bfar=\w{10}\n")
+
+    assert re.search(r"FAULT HardFault sp=0x1\w{7} outside the stack\n", text)
