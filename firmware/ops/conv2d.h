@@ -48,4 +48,28 @@ void kg_conv2d_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, c
 void kg_conv2d_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w,
                                   const float *mask, float *dx, void *scratch);
 
+// The same for the host twin, by vector arithmetic and with generous scratch.
+size_t kg_conv2d_u8_forward_host_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_conv2d_u8_weight_gradient_host_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_conv2d_u8_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims);
+void kg_conv2d_u8_forward_host(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
+                               const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
+                               void *scratch);
+void kg_conv2d_u8_weight_gradient_host(const kg_conv_dims_t *dims, const uint8_t *x,
+                                       const uint8_t *e, const kg_conv_quant_t *quant,
+                                       int32_t channel, int32_t *row, void *scratch);
+int32_t kg_conv2d_u8_input_gradient_host(const kg_conv_dims_t *dims, const uint8_t *e,
+                                         const uint8_t *w, const kg_conv_quant_t *quant,
+                                         const uint8_t *mask, uint8_t *dx, void *scratch);
+
+size_t kg_conv2d_f32_forward_host_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_conv2d_f32_weight_gradient_host_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_conv2d_f32_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims);
+void kg_conv2d_f32_forward_host(const kg_conv_dims_t *dims, const float *x, const float *w,
+                                const float *b, float y_min, float y_max, float *y, void *scratch);
+void kg_conv2d_f32_weight_gradient_host(const kg_conv_dims_t *dims, const float *x, const float *e,
+                                        int32_t channel, float *row, void *scratch);
+void kg_conv2d_f32_input_gradient_host(const kg_conv_dims_t *dims, const float *e, const float *w,
+                                       const float *mask, float *dx, void *scratch);
+
 #endif

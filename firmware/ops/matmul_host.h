@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The inner loop of the host's convolutions: a matrix product whose right side lies in shifted maps.
+// The inner loops of the host's kernels, in vectors of eight floats.
 //
-// Every sum starts at +0.0f and adds one tap after the other, so float32 layers get the bits of the
-// plain kernels. uint8 layers use it too: while fewer than 2^24, whole numbers in float are exact.
+// Every sum starts at +0.0f and adds one product after the other, so float32 layers get the bits of
+// the plain kernels. uint8 layers use them too: whole numbers below 2^24 are exact in float.
 #ifndef KG_OPS_MATMUL_HOST_H
 #define KG_OPS_MATMUL_HOST_H
 
@@ -11,11 +11,22 @@
 #define KG_TILE_ROWS 4
 #define KG_TILE_LANES 24
 
+// So many products of uint8 numbers less their zero points stay below 2^24.
+#define KG_EXACT_PRODUCTS 256  // of a weight and an activation: at most 255 * 255
+#define KG_EXACT_ERRORS 512    // of an error and one of these: at most 128 * 255
+
 // Eight floats at any address; compilers split it where registers are smaller.
 typedef float kg_vector_t __attribute__((vector_size(32), aligned(4), may_alias));
+#define KG_VECTOR_LANES 8
 
 static inline int32_t kg_round_up(int32_t value, int32_t step) {
     return (value + step - 1) / step * step;
+}
+
+static inline void kg_to_float(const uint8_t *from, int32_t count, int32_t zero, float *to) {
+    for (int32_t i = 0; i < count; i++) {
+        to[i] = (float)(from[i] - zero);
+    }
 }
 
 // sums[m][p] = sum_k a[k][m] b[offsets[k] + p], m < KG_TILE_ROWS, p < KG_TILE_LANES
@@ -36,6 +47,44 @@ static inline void kg_tile(const float *a, const float *b, const int32_t *offset
         ((kg_vector_t *)sums[1])[j] = s1[j];
         ((kg_vector_t *)sums[2])[j] = s2[j];
         ((kg_vector_t *)sums[3])[j] = s3[j];
+    }
+}
+
+// A factor, and where the vectors start that it multiplies.
+typedef struct {
+    int32_t offset;
+    float value;
+} kg_factor_t;
+
+// sums[p] = sum_k factors[k].value b[factors[k].offset + p], p < vectors * KG_VECTOR_LANES; vectors
+// is a constant <= 6.
+static inline void kg_combine(const kg_factor_t *factors, int32_t count, const float *b,
+                              int32_t vectors, float *sums) {
+    kg_vector_t s[6] = {0};
+    for (int32_t k = 0; k < count; k++) {
+        const kg_vector_t *from = (const kg_vector_t *)(b + factors[k].offset);
+        for (int32_t j = 0; j < vectors; j++) {
+            s[j] += factors[k].value * from[j];
+        }
+    }
+    for (int32_t j = 0; j < vectors; j++) {
+        ((kg_vector_t *)sums)[j] = s[j];
+    }
+}
+
+// The same for any number of lanes; may read and write up to KG_COMBINE_SLACK lanes more.
+#define KG_COMBINE_SLACK 24
+static inline void kg_combine_lanes(const kg_factor_t *factors, int32_t count, const float *b,
+                                    int32_t lanes, float *sums) {
+    int32_t done = 0;
+    for (; lanes - done > 24; done += 48) {
+        kg_combine(factors, count, b + done, 6, sums + done);
+    }
+    for (; lanes - done > 8; done += 24) {
+        kg_combine(factors, count, b + done, 3, sums + done);
+    }
+    for (; lanes - done > 0; done += 8) {
+        kg_combine(factors, count, b + done, 1, sums + done);
     }
 }
 

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// 2-D convolution in float32 for the host twin: the bits of conv2d_f32.c, by vector arithmetic.
+#include "ops/clamp.h"
+#include "ops/conv2d.h"
+#include "ops/conv2d_host.h"
+
+size_t kg_conv2d_f32_forward_host_scratch_bytes(const kg_conv_dims_t *dims) {
+    kg_product_t product;
+    return kg_conv2d_host_forward(dims, &product, NULL);
+}
+
+void kg_conv2d_f32_forward_host(const kg_conv_dims_t *dims, const float *x, const float *w,
+                                const float *b, float y_min, float y_max, float *y, void *scratch) {
+    kg_product_t product;
+    (void)kg_conv2d_host_forward(dims, &product, scratch);
+    for (int32_t g = 0; g < dims->groups; g++) {
+        kg_conv2d_host_forward_fill(dims, g, x, w, &product);
+        kg_product_run_f32(&product);
+        for (int32_t o = 0; o < product.rows; o++, b++) {
+            const float *sums = (const float *)product.sums + o * product.lanes;
+            for (int32_t r = 0; r < product.height; r++, sums += product.pitch) {
+                for (int32_t c = 0; c < product.width; c++) {
+                    *y++ = kg_clampf(sums[c] + *b, y_min, y_max);
+                }
+            }
+        }
+    }
+}
+
+size_t kg_conv2d_f32_weight_gradient_host_scratch_bytes(const kg_conv_dims_t *dims) {
+    kg_row_t row;
+    return kg_conv2d_host_row(dims, &row, NULL);
+}
+
+void kg_conv2d_f32_weight_gradient_host(const kg_conv_dims_t *dims, const float *x, const float *e,
+                                        int32_t channel, float *row, void *scratch) {
+    int32_t channels = kg_conv_group_inputs(dims);
+    int32_t taps = dims->kernel_height * dims->kernel_width;
+    int32_t first = channel / kg_conv_group_outputs(dims) * channels;
+    kg_row_t work;
+    (void)kg_conv2d_host_row(dims, &work, scratch);
+    kg_conv2d_host_row_errors(dims, e + channel * dims->out_height * dims->out_width, &work);
+    kg_conv2d_host_row_pixels(dims, x + first * dims->in_height * dims->in_width, &work);
+    kg_conv2d_host_row_sums(dims, &work, 0, work.count);
+    for (int32_t tap = 0; tap < taps; tap++) {
+        for (int32_t i = 0; i < channels; i++) {
+            row[i * taps + tap] = work.sums[tap * channels + i];
+        }
+    }
+}
+
+size_t kg_conv2d_f32_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims) {
+    kg_product_t product;
+    return kg_conv2d_host_gradient(dims, &product, NULL);
+}
+
+// Writes the elements of phase (a, b); mask and dx start at the group's channels.
+static void finish_phase(const kg_conv_dims_t *dims, const kg_product_t *product, int32_t a,
+                         int32_t b, const float *mask, float *dx) {
+    for (int32_t i = 0; i < product->rows; i++) {
+        const float *sums = (const float *)product->sums + i * product->lanes;
+        for (int32_t r = 0; r < product->height; r++, sums += product->pitch) {
+            int32_t at = (i * dims->in_height + a + r * dims->stride_height) * dims->in_width + b;
+            for (int32_t c = 0; c < product->width; c++, at += dims->stride_width) {
+                dx[at] = mask != NULL && mask[at] <= 0.0f ? 0.0f : sums[c];
+            }
+        }
+    }
+}
+
+void kg_conv2d_f32_input_gradient_host(const kg_conv_dims_t *dims, const float *e, const float *w,
+                                       const float *mask, float *dx, void *scratch) {
+    int32_t map = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
+    kg_product_t product;
+    (void)kg_conv2d_host_gradient(dims, &product, scratch);
+    for (int32_t g = 0; g < dims->groups; g++) {
+        kg_conv2d_host_gradient_maps(dims, g, e, &product);
+        for (int32_t a = 0; a < dims->stride_height; a++) {
+            for (int32_t b = 0; b < dims->stride_width; b++) {
+                kg_conv2d_host_gradient_phase(dims, g, a, b, w, &product);
+                kg_product_run_f32(&product);
+                finish_phase(dims, &product, a, b, mask == NULL ? NULL : mask + g * map,
+                             dx + g * map);
+            }
+        }
+    }
+}
