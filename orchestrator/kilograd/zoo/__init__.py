@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Built-in models, one file each, with He-normal initial weights."""
+"""Built-in models, one file each, with small uniform initial weights."""
 
 from __future__ import annotations
 
