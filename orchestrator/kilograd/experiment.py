@@ -318,19 +318,19 @@ def _model_at(keys: tuple[str, ...]) -> type[BaseModel]:
 
 def _suggest(keys: tuple[str, ...]) -> str:
     known = list(_model_at(keys).model_fields)
-    close = difflib.get_close_matches(keys[-1], known, n=1)
+    close = difflib.get_close_matches(keys[-1], known, n=1, cutoff=0.5)
     guess = f"did you mean {close[0]}? " if close else ""
     where = f"keys of [{'.'.join(keys[:-1])}]" if len(keys) > 1 else "top-level keys and tables"
     return f"{guess}{where}: {', '.join(known)}"
 
 
 def _describe(keys: tuple[str, ...]) -> str:
+    if keys[0] == "limits" and len(keys) < len(("limits", "board", "key")):
+        return f"[limits.<board>] may hold: {', '.join(Limits.model_fields)}"
     model = _model_at(keys)
     if keys[-1] in model.model_fields and model.model_fields[keys[-1]].description:
         return f"{keys[-1]}: {model.model_fields[keys[-1]].description}"
-    if keys[0] == "limits":
-        return f"[limits.<board>] may hold: {', '.join(Limits.model_fields)}"
-    return f"tables: {', '.join(_tables())}"
+    return _suggest(keys) if len(keys) > 1 else f"tables: {', '.join(_tables())}"
 
 
 def reference_table() -> str:

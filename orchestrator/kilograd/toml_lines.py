@@ -20,8 +20,9 @@ def line_of(text: str, keys: tuple[str, ...]) -> int:
             path = (*table, *_split(key["name"]))
         else:
             continue
-        if len(path) > depth and keys[: len(path)] == path:
-            line, depth = number, len(path)
+        common = min(len(path), len(keys))
+        if common > depth and path[:common] == keys[:common]:
+            line, depth = number, common
     return line
 
 
