@@ -16,8 +16,7 @@ static bool open_core(kg_chip_t *chip) {
     uc_hook hook;
     return uc_ctl_set_cpu_model(chip->uc, chip->settings.cpu_model) == UC_ERR_OK &&
            uc_ctl_set_tcg_buffer_size(chip->uc, JIT_BYTES) == UC_ERR_OK &&
-           uc_hook_add(chip->uc, &hook, UC_HOOK_BLOCK, (void *)(uintptr_t)kg_block_hook, chip, 1, 0) == UC_ERR_OK &&
-           kg_add_fault_hooks(chip);
+           uc_hook_add(chip->uc, &hook, UC_HOOK_BLOCK, (void *)(uintptr_t)kg_block_hook, chip, 1, 0) == UC_ERR_OK;
 }
 
 kg_chip_t *kg_chip_create(const kg_settings_t *settings) {
@@ -117,8 +116,9 @@ uint32_t kg_register(kg_chip_t *chip, int id) {
     return value;
 }
 
-void kg_chip_reset(kg_chip_t *chip) {
+bool kg_chip_reset(kg_chip_t *chip) {
     uint8_t table[8] = {0};
+    chip->watched = chip->watched || kg_watch_faults(chip);
     chip->vector_table = chip->settings.vector_table;
     kg_chip_peek(chip, chip->vector_table, table, sizeof table);
     uint32_t start;
@@ -128,6 +128,7 @@ void kg_chip_reset(kg_chip_t *chip) {
     uint32_t no_return = 0xFFFFFFFFu;
     uc_reg_write(chip->uc, UC_ARM_REG_LR, &no_return);
     chip->state.pc = start;  // bit 0 is the Thumb bit
+    return chip->watched;
 }
 
 void kg_stop(kg_chip_t *chip, kg_reason_t reason) {

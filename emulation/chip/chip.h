@@ -147,8 +147,8 @@ KG_EXPORT const char *kg_chip_model(size_t index);
 KG_EXPORT bool kg_chip_poke(kg_chip_t *chip, uint32_t address, const uint8_t *data, uint32_t bytes);
 KG_EXPORT bool kg_chip_peek(kg_chip_t *chip, uint32_t address, uint8_t *data, uint32_t bytes);
 
-// Take SP and PC from the vector table.
-KG_EXPORT void kg_chip_reset(kg_chip_t *chip);
+// Take SP and PC from the vector table, once everything is mapped. False: unicorn failed.
+KG_EXPORT bool kg_chip_reset(kg_chip_t *chip);
 
 // Run for at least `cycles` cycles, or until something else ends the run.
 KG_EXPORT const kg_state_t *kg_chip_run(kg_chip_t *chip, uint64_t cycles);

@@ -10,6 +10,7 @@
 #define FRAME_WORDS 8u
 #define RETURN_TO_THREAD 0xFFFFFFF9u
 #define ALIGNED_FRAME (1u << 9)
+#define IT_STATE 0x0600FC00u  // of xPSR
 
 // QEMU's numbers of the exceptions of its Arm cores, as UC_HOOK_INTR gets them.
 enum { EXCEPTION_SVC = 2, EXCEPTION_DATA = 4, EXCEPTION_BKPT = 7, EXCEPTION_RETURN = 8, EXCEPTION_NO_FPU = 17 };
@@ -67,6 +68,16 @@ static kg_fault_kind_t memory_fault(kg_chip_t *chip, uc_mem_type type, uint32_t 
     }
 }
 
+// When unicorn brings its program counter up to date inside an IT block, it also leaves the IT state behind, which would
+// then apply to the next block. Code that is being executed has its conditions compiled in and does not need it.
+static void forget_if_then(kg_chip_t *chip) {
+    uint32_t status = kg_register(chip, UC_ARM_REG_XPSR);
+    if (status & IT_STATE) {
+        status &= ~IT_STATE;
+        uc_reg_write(chip->uc, UC_ARM_REG_XPSR_NZCVQG, &status);
+    }
+}
+
 // Peripherals are mapped without permissions, so that unicorn brings its program counter up to date and asks here
 // before it calls their model. Returns true to let the access happen.
 static bool on_memory(uc_engine *uc, uc_mem_type type, uint64_t address, int size, int64_t value, void *user) {
@@ -76,6 +87,7 @@ static bool on_memory(uc_engine *uc, uc_mem_type type, uint64_t address, int siz
     for (size_t i = 0; data && i < chip->peripheral_count; i++) {
         if (address - chip->peripherals[i].base < chip->peripherals[i].size) {
             kg_note_access(chip);
+            forget_if_then(chip);
             return true;
         }
     }
@@ -110,12 +122,60 @@ static void on_exception(uc_engine *uc, uint32_t number, void *user) {
     }
 }
 
-bool kg_add_fault_hooks(kg_chip_t *chip) {
+// Unicorn asks this when the core first touches a page of 4 KB. It only ends the fast path for stores on pages that may
+// hold code, so data memory must not look executable.
+static bool on_page(uc_engine *uc, uint64_t page, uc_mem_type type, uc_tlb_entry *entry, void *user) {
+    (void)uc;
+    kg_chip_t *chip = user;
+    forget_if_then(chip);
+    kg_memory_t *memory = kg_find_memory(chip, (uint32_t)page, 1);
+    bool data = memory != NULL && memory->permissions == KG_ACCESS_WRITE;
+    if (data && type == UC_MEM_FETCH) {
+        kg_fault(chip, KG_FAULT_NOT_CODE, kg_register(chip, UC_ARM_REG_PC), 0, 0);
+        return false;
+    }
+    entry->paddr = page;
+    entry->perms = data ? UC_PROT_READ | UC_PROT_WRITE : UC_PROT_ALL;
+    return true;
+}
+
+static bool add_hook(kg_chip_t *chip, int type, void *callback, uint32_t first, uint32_t last) {
     uc_hook hook;
-    return uc_hook_add(chip->uc, &hook, UC_HOOK_MEM_INVALID, (void *)(uintptr_t)on_memory, chip, 1, 0) == UC_ERR_OK &&
-           uc_hook_add(chip->uc, &hook, UC_HOOK_INSN_INVALID, (void *)(uintptr_t)on_invalid_instruction, chip, 1, 0) ==
-               UC_ERR_OK &&
-           uc_hook_add(chip->uc, &hook, UC_HOOK_INTR, (void *)(uintptr_t)on_exception, chip, 1, 0) == UC_ERR_OK;
+    return uc_hook_add(chip->uc, &hook, type, callback, chip, (uint64_t)first, (uint64_t)last) == UC_ERR_OK;
+}
+
+// Returns the data memory that holds `address`, or the next one above it; NULL if there is none.
+static const kg_memory_t *next_data_memory(const kg_chip_t *chip, uint32_t address) {
+    const kg_memory_t *next = NULL;
+    for (size_t i = 0; i < chip->memory_count; i++) {
+        const kg_memory_t *memory = &chip->memories[i];
+        bool above = memory->base + (memory->size - 1) >= address;
+        if (memory->permissions == KG_ACCESS_WRITE && above && (next == NULL || memory->base < next->base)) {
+            next = memory;
+        }
+    }
+    return next;
+}
+
+// Watches everything but data memory: a hook there would slow down every store.
+static bool watch_memory(kg_chip_t *chip) {
+    uint32_t first = 0;
+    const kg_memory_t *data;
+    while ((data = next_data_memory(chip, first)) != NULL) {
+        bool gap = data->base > first;
+        if (gap && !add_hook(chip, UC_HOOK_MEM_INVALID, (void *)(uintptr_t)on_memory, first, data->base - 1)) {
+            return false;
+        }
+        first = data->base + data->size;
+    }
+    return add_hook(chip, UC_HOOK_MEM_INVALID, (void *)(uintptr_t)on_memory, first, UINT32_MAX);
+}
+
+bool kg_watch_faults(kg_chip_t *chip) {
+    return uc_ctl_tlb_mode(chip->uc, UC_TLB_VIRTUAL) == UC_ERR_OK &&
+           add_hook(chip, UC_HOOK_TLB_FILL, (void *)(uintptr_t)on_page, 0, UINT32_MAX) &&
+           add_hook(chip, UC_HOOK_INSN_INVALID, (void *)(uintptr_t)on_invalid_instruction, 0, UINT32_MAX) &&
+           add_hook(chip, UC_HOOK_INTR, (void *)(uintptr_t)on_exception, 0, UINT32_MAX) && watch_memory(chip);
 }
 
 // Where the exception frame goes: below the stack pointer, or on a fresh stack if that one is used up or nonsense.

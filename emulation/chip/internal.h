@@ -57,7 +57,7 @@ struct kg_chip {
     uint64_t limit;         // of cycles in this run
     uint64_t clock_behind;  // cycles that `state.cycles` is ahead of the instruction that accesses a peripheral
     bool stopping;          // a stop was asked for: the block that is announced will not run
-    bool started;
+    bool watched;
     bool in_fault;          // the firmware's HardFault handler runs
     bool fault_pending;     // a fault was recorded; the handler must be entered
     bool fpu_on;
@@ -97,7 +97,7 @@ void kg_note_access(kg_chip_t *chip);
 uint64_t kg_now(const kg_chip_t *chip);
 
 // faults.c
-bool kg_add_fault_hooks(kg_chip_t *chip);
+bool kg_watch_faults(kg_chip_t *chip);  // once all memory is mapped
 void kg_fault(kg_chip_t *chip, kg_fault_kind_t kind, uint32_t address, uint32_t size, uint32_t value);
 bool kg_enter_hard_fault(kg_chip_t *chip);
 

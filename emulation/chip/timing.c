@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Applies a core's cost table to straight code: issue, waiting for operands, pairs. Knows no core by name.
-#include <string.h>
-
 #include "internal.h"
+
+#define LONG_AGO (-1000)
 
 // An in-order pipeline while it works through one block. Times are cycles since the block began.
 typedef struct {
@@ -14,6 +14,15 @@ typedef struct {
     uint64_t loaded;               // registers that the last instruction loads, if others may follow it
 } pipeline_t;
 
+// Nothing waits for registers that were written before the block.
+static pipeline_t empty_pipeline(void) {
+    pipeline_t pipe = {0};
+    for (int i = 0; i < KG_REGISTERS; i++) {
+        pipe.ready[i] = LONG_AGO;
+    }
+    return pipe;
+}
+
 static int32_t latest(const int32_t *ready, uint64_t registers, int32_t shift, int32_t so_far) {
     while (registers != 0) {
         int32_t when = ready[__builtin_ctzll(registers)] + shift;
@@ -23,7 +32,7 @@ static int32_t latest(const int32_t *ready, uint64_t registers, int32_t shift, i
     return so_far;
 }
 
-// When all operands have arrived. A register never written in this block is ready at once.
+// When all operands have arrived.
 static int32_t operands_ready(const pipeline_t *pipe, const kg_cost_t *cost, const kg_row_t *row, uint32_t word) {
     int32_t when = latest(pipe->ready, kg_operand_mask(row, word, KG_READ), 0, 0);
     when = latest(pipe->ready, kg_operand_mask(row, word, KG_EARLY), cost->early, when);
@@ -94,8 +103,7 @@ static void note_uncovered(kg_chip_t *chip, uint32_t word, uint32_t address) {
 
 void kg_time_block(kg_chip_t *chip, kg_block_t *block, const uint8_t *code) {
     static const kg_row_t unknown;  // of class 0, which is the table's default
-    pipeline_t pipe;
-    memset(&pipe, 0, sizeof pipe);
+    pipeline_t pipe = empty_pipeline();
     const kg_row_t *row = &unknown;
     uint32_t it_left = 0;
     bool in_it = false;

@@ -122,6 +122,13 @@ class BuiltinEngine:
             if state.cycles >= end:
                 raise self._hang(state)
 
+    def advance(self, cycles: int) -> str:
+        """Run for so many cycles; return why the run ended earlier, or nothing. A fault is raised."""
+        state = self._library.kg_chip_run(self._handle(), cycles).contents
+        if state.reason == native.FAULT:
+            raise self._fault(state.fault)
+        return "" if state.reason in {native.SLICE, native.OUTPUT_FULL} else self._end(state).message
+
     def step_counts(self) -> dict[int, StepCount]:
         """Return counts by step number since the last reset of counts."""
         steps = self._library.kg_chip_steps(self._handle())
@@ -133,6 +140,14 @@ class BuiltinEngine:
     def reset_counts(self) -> None:
         """Forget the counts of all steps."""
         self._library.kg_chip_reset_steps(self._handle())
+
+    def memory(self, address: int, count: int) -> bytes:
+        """Return bytes of the chip's memory as they are now."""
+        buffer = ctypes.create_string_buffer(count)
+        if not self._library.kg_chip_peek(self._handle(), address, buffer, count):
+            message = f"{count} bytes at {address:#010x} are outside the memory of {self._board.name}"
+            raise KilogradError(message)
+        return buffer.raw
 
     def close(self) -> None:
         """Free the chip; closing it again does nothing."""
@@ -179,7 +194,9 @@ class BuiltinEngine:
         for peripheral in self._board.peripherals:
             self._add(peripheral)
         self._load()
-        self._library.kg_chip_reset(self._handle())
+        if not self._library.kg_chip_reset(self._handle()):
+            message = "unicorn cannot watch the memory of the virtual chip"
+            raise KilogradError(message)
 
     def _map(self, memory: Memory) -> None:
         rights = native.MAY_WRITE if memory.kind == "ram" else 0

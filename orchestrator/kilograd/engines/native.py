@@ -110,7 +110,7 @@ _FUNCTIONS = {
     "kg_chip_model": (c_char_p, c_size_t),
     "kg_chip_poke": (c_bool, c_void_p, c_uint32, c_char_p, c_uint32),
     "kg_chip_peek": (c_bool, c_void_p, c_uint32, c_char_p, c_uint32),
-    "kg_chip_reset": (None, c_void_p),
+    "kg_chip_reset": (c_bool, c_void_p),
     "kg_chip_run": (POINTER(State), c_void_p, c_uint64),
     "kg_chip_state": (POINTER(State), c_void_p),
     "kg_chip_send": (c_bool, c_void_p, c_char_p, c_size_t),

@@ -158,9 +158,11 @@ class _Parser:
         self._take(":", f"':' or '->' after {first.text}")
         if first.text in properties:
             _fail(self._name, first.line, f"{first.text} only once", first.text)
-        properties[first.text] = self._value()
+        properties[first.text] = self._value(first)
 
-    def _value(self) -> Value:
+    def _value(self, key: _Token) -> Value:
+        if not self.at_end() and self._tokens[self._next].line > key.line:
+            _fail(self._name, key.line, f"a value after {key.text}:", "the end of the line")
         token = self._take(None, "a number, a string, true, false or a name")
         if token.kind == "number":
             return _integer(token.text)

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures how many instructions a second the virtual chip runs, counting cycles all the while."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kilograd import paths, toolchain, tools
+from kilograd.engines.builtin import BuiltinEngine
+from kilograd.platforms.board import load_board
+
+if TYPE_CHECKING:
+    from kilograd.platforms.board import Board
+
+INSTRUCTIONS = 1_000_000_000
+CHUNK_CYCLES = 10_000_000
+
+
+def bench(board: str = "nrf52840", instructions: int = INSTRUCTIONS) -> dict[str, Any]:
+    """Run a convolution and a CRC for so many instructions, and return the speed; the first chunk is warm-up."""
+    chosen = load_board(board)
+    with tempfile.TemporaryDirectory() as folder:
+        elf = _build(chosen, Path(folder))
+        with BuiltinEngine(elf, chosen) as engine:
+            engine.advance(CHUNK_CYCLES)
+            first, first_cycles, start = engine.instructions, engine.cycles, time.perf_counter()
+            while engine.instructions - first < instructions:
+                engine.advance(CHUNK_CYCLES)
+            seconds = time.perf_counter() - start
+            ran, cycles = engine.instructions - first, engine.cycles - first_cycles
+    return {
+        "schema": 1,
+        "engine": BuiltinEngine.name,
+        "board": chosen.name,
+        "mips": round(ran / seconds / 1e6, 1),
+        "instructions": ran,
+        "cycles": cycles,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _build(board: Board, folder: Path) -> Path:
+    compiler = toolchain.arm_compiler()
+    elf = folder / "kernel.elf"
+    command = [
+        *compiler.command,
+        *toolchain.core_flags(compiler, board),
+        *("-O2", "-std=c11", "-ffreestanding", "-nostdlib", "-Wl,--entry=reset"),
+        f"-DSTACK_TOP={board.ram.base + board.stack_bytes:#x}u",
+        f"-Wl,--section-start=.vectors={board.vector_table:#x}",
+        f"-Wl,-Ttext={board.vector_table + 0x100:#x}",
+        f"-Wl,-Tdata={board.ram.base + board.stack_bytes:#x}",
+        paths.share() / "emulation" / "chip" / "bench" / "kernel.c",
+        *("-lgcc", "-o", elf),
+    ]
+    tools.run(command, what="compiling the benchmark")
+    return elf

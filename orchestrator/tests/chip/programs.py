@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds small bare-metal programs for the virtual chip."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from kilograd import tools, toolchain
+from kilograd.engines.builtin import BuiltinEngine
+from kilograd.platforms.board import Board, load_board
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Vectors, then the code of a test; a barrier ends its last block. It runs into `stop`, and so does a fault.
+FRAME = """
+    .syntax unified
+    .thumb
+    .text
+    .word {stack}
+    .word reset + 1
+    .word 0
+    .word fault + 1
+    .balign 16
+    .type reset, %function
+    .thumb_func
+    .global reset
+reset:
+{code}
+    isb
+    .type stop, %function
+    .thumb_func
+stop:
+    b .
+    .type fault, %function
+    .thumb_func
+fault:
+    b .
+    .balign 4
+    .ltorg
+"""
+
+
+@cache
+def board(name: str) -> Board:
+    """Return a board."""
+    return load_board(name)
+
+
+def assemble(code: str, name: str, folder: Path) -> Path:
+    """Return the ELF of a piece of assembly for a board: it runs from reset and falls into `stop`."""
+    where = board(name)
+    source = folder / "program.s"
+    stack = where.ram.base + where.stack_bytes
+    source.write_text(FRAME.format(stack=hex(stack), code=code), encoding="utf-8")
+    elf = folder / "program.elf"
+    flags = ["-g", "-nostdlib", "-Wl,--entry=reset", f"-Wl,-Ttext={where.vector_table:#x}"]
+    command = [*toolchain.arm_compiler().command, *where.compile_flags, *flags, source, "-o", elf]
+    tools.run(command, what="assembling a test program")
+    return elf
+
+
+def start(code: str, name: str, folder: Path) -> BuiltinEngine:
+    """Return a chip at reset with a piece of assembly."""
+    return BuiltinEngine(assemble(code, name, folder), board(name))
+
+
+def count(code: str, name: str, folder: Path) -> tuple[int, int]:
+    """Return the instructions and cycles of a piece of assembly, without the barrier behind it."""
+    with start(code, name, folder) as chip, start("", name, folder) as empty:
+        assert "has halted" in chip.advance(10_000_000)
+        assert "has halted" in empty.advance(10_000_000)
+        return chip.instructions - empty.instructions, chip.cycles - empty.cycles
+
+
+def ram(chip: BuiltinEngine, offset: int, name: str) -> int:
+    """Return a word of a board's RAM."""
+    return int.from_bytes(chip.memory(board(name).ram.base + offset, 4), "little")
