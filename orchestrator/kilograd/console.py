@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -84,6 +85,7 @@ class BarProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._lock = threading.Lock()  # tasks begin and end in several threads
         self._bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -97,15 +99,16 @@ class BarProgress:
     def task(self, description: str, total: int | None = None) -> Iterator[Task]:
         """Begin a piece of work."""
         begin = time.monotonic()
-        if not self._bars.tasks:
+        with self._lock:
             self._bars.start()
-        bar = self._bars.add_task(description, total=total)
+            bar = self._bars.add_task(description, total=total)
         try:
             yield _Counter(lambda done: self._bars.update(bar, completed=done))
         finally:
-            self._bars.remove_task(bar)
-            if not self._bars.tasks:
-                self._bars.stop()
+            with self._lock:
+                self._bars.remove_task(bar)
+                if not self._bars.tasks:
+                    self._bars.stop()
         self.note(f"{description}: {time.monotonic() - begin:.1f} s")
 
     def note(self, text: str) -> None:

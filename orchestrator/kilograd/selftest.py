@@ -29,7 +29,7 @@ def run(arguments: Sequence[str]) -> int:
     code = _pytest(checkout, arguments)
     if arguments or code == INTERRUPTED:
         return code
-    return max(code, _robot(checkout / "robot_tests", checkout / "build" / "robot"))
+    return max(code, run_robot(checkout / "robot_tests", checkout / "build" / "robot"))
 
 
 def _pytest(checkout: Path, arguments: Sequence[str]) -> int:
@@ -45,7 +45,8 @@ def _pytest(checkout: Path, arguments: Sequence[str]) -> int:
     return min(code, TOOL_FAILED)
 
 
-def _robot(suites: Path, out: Path) -> int:
+def run_robot(suites: Path, out: Path) -> int:
+    """Run Robot suites, if there are any, and return the exit code."""
     if not any(suites.rglob("*.robot")):
         return 0
     from robot import run_cli  # noqa: PLC0415 - slow to load
