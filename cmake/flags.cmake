@@ -15,7 +15,11 @@ set(KILOGRAD_BOARD_FLAGS ${KILOGRAD_FLAGS} -O2 -ffreestanding -ffunction-section
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     set(KILOGRAD_BOARD_LINK_FLAGS -nostdlib -Wl,--gc-sections)
     set(KILOGRAD_RUNTIME_LIBRARY gcc)
-    list(APPEND KILOGRAD_BOARD_FLAGS -fstack-usage) # <object>.su: proof of no VLA
+    # <object>.su proves that no function has a VLA. gcc's own headers must not tell where gcc is.
+    execute_process(COMMAND "${CMAKE_C_COMPILER}" -print-file-name=include
+        OUTPUT_VARIABLE gcc_headers OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+    cmake_path(NORMAL_PATH gcc_headers)
+    list(APPEND KILOGRAD_BOARD_FLAGS -fstack-usage "-ffile-prefix-map=${gcc_headers}=gcc")
     set(KILOGRAD_NO_IDIOM_FLAGS -fno-tree-loop-distribute-patterns)
 else()
     set(KILOGRAD_BOARD_LINK_FLAGS -nostdlib -Wl,--gc-sections -rtlib=compiler-rt)

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// A main for tests of a board's port. It obeys one-letter commands and answers with one line each; numbers are hex.
+// A main for tests of a board's port. It obeys one-letter commands and answers with one line each;
+// numbers are hex.
 //
 //   e <byte>     echo: the byte
 //   c            cycles since kg_port_init
 //   w <byte>     spin for byte * 2^20 turns of a loop of at least three cycles
 //   s            deepest use of the stack in bytes
 //   d <byte>     use at least byte * 8 bytes of stack
-//   m            memory: 1 if initialised data, zeroed data and the four sections of a model are as they should be
-//   l            faults: loads from an address without memory
-//   u            faults: an undefined instruction, with 0x600d in r0
-//   o            faults: overflows the stack
+//   m            memory: 1 if initialised data, zeroed data and the four sections of a model are as
+//   they should be l            faults: loads from an address without memory u            faults:
+//   an undefined instruction, with 0x600d in r0 o            faults: overflows the stack
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,9 +49,10 @@ static uint32_t sum(const uint8_t *bytes, size_t count) {
 }
 
 static bool memory_is_right(void) {
-    bool loaded = sum((const uint8_t *)data, sizeof data) == 6 && sum(trained, sizeof trained) == 15 &&
-                  sum(weights, sizeof weights) == 28;
-    bool zero = sum((const uint8_t *)zeros, sizeof zeros) == 0 && sum(features, sizeof features) == 0 &&
+    bool loaded = sum((const uint8_t *)data, sizeof data) == 6 &&
+                  sum(trained, sizeof trained) == 15 && sum(weights, sizeof weights) == 28;
+    bool zero = sum((const uint8_t *)zeros, sizeof zeros) == 0 &&
+                sum(features, sizeof features) == 0 &&
                 sum((const uint8_t *)gradients, sizeof gradients) == 0;
     memset(features, 0x5A, sizeof features);
     memcpy(features + 1, weights, sizeof weights);
@@ -79,7 +80,8 @@ static inline void undefined_instruction(void) {
 
 // A function of its own, so that a test knows where a fault must be.
 __attribute__((noinline)) void kg_probe_obey(int command) {
-    uint32_t argument = command == 'e' || command == 'w' || command == 'd' ? (uint32_t)kg_port_read() : 0;
+    uint32_t argument =
+        command == 'e' || command == 'w' || command == 'd' ? (uint32_t)kg_port_read() : 0;
     switch (command) {
     case 'e':
         answer(argument);

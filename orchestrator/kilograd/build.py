@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from kilograd import __version__, paths, tools, toolchain
+from kilograd import __version__, paths, toolchain, tools
 from kilograd.errors import CheckFailedError, KilogradError
 
 if TYPE_CHECKING:
@@ -51,9 +51,8 @@ def build_firmware(sources: Sequence[Path], board: Board, out: Path, *, app: Pat
         "KILOGRAD_CORE_FLAGS": flags,
         "KILOGRAD_LINKER_SCRIPT": [script],
     }
-    arguments = [f"-DCMAKE_TOOLCHAIN_FILE={paths.share() / 'cmake' / 'arm-none-eabi.cmake'}"]
     try:
-        _build("board", settings, compiler, arguments, out, f"building the firmware for {board.name}")
+        _build("board", settings, compiler, out, what=f"building the firmware for {board.name}")
     except KilogradError as error:
         raise _explain_overflow(error, board) from error
     return out / "firmware.elf"
@@ -66,7 +65,7 @@ def build_twin(sources: Sequence[Path], out: Path) -> Path:
         "KILOGRAD_DEFINITIONS": [*_common_definitions(), f"KG_LINK_BUFFER_BYTES={TWIN_BUFFER_BYTES}"],
         "KILOGRAD_PREFIX_MAP": _prefix_map(sources, out),
     }
-    _build("twin", settings, toolchain.host_compiler(), [], out, "building the host twin")
+    _build("twin", settings, toolchain.host_compiler(), out, what="building the host twin")
     return out / "kilograd_twin"
 
 
@@ -77,7 +76,7 @@ def build_kernels(out: Path) -> Path:
         "KILOGRAD_DEFINITIONS": _common_definitions(),
         "KILOGRAD_PREFIX_MAP": _prefix_map([], out),
     }
-    _build("kernels", settings, toolchain.host_compiler(), [], out, "building the kernels")
+    _build("kernels", settings, toolchain.host_compiler(), out, what="building the kernels")
     return out / "libkilograd_kernels.so"
 
 
@@ -123,14 +122,7 @@ def _uart(board: Board) -> Peripheral:
     raise KilogradError(message, "the firmware talks over the first peripheral whose class begins with UART.")
 
 
-def _build(
-    target: str,
-    settings: Settings,
-    compiler: toolchain.Compiler,
-    arguments: Sequence[str],
-    out: Path,
-    what: str,
-) -> None:
+def _build(target: str, settings: Settings, compiler: toolchain.Compiler, out: Path, *, what: str) -> None:
     """Configure if something about it changed, then let ninja compile what is out of date."""
     out.mkdir(parents=True, exist_ok=True)
     settings_file = out / "settings.cmake"
@@ -145,8 +137,9 @@ def _build(
         f"-DCMAKE_C_COMPILER={';'.join(compiler.command)}",
         f"-DKILOGRAD_TARGET={target}",
         f"-DKILOGRAD_SETTINGS={settings_file}",
-        *arguments,
     ]
+    if target == "board":
+        configure.append(f"-DCMAKE_TOOLCHAIN_FILE={paths.share() / 'cmake' / 'arm-none-eabi.cmake'}")
     stamp = out / "configured.txt"
     text = "\n".join(configure)
     if not stamp.is_file() or stamp.read_text(encoding="utf-8") != text:

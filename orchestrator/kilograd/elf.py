@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from kilograd.errors import KilogradError
 
@@ -83,7 +84,7 @@ def symbols(elf: Path) -> tuple[Symbol, ...]:
     with elf.open("rb") as stream:
         file = _open(stream, elf)
         table = file.get_section_by_name(".symtab")
-        if table is None:
+        if not isinstance(table, SymbolTableSection):
             message = f"{elf} has no symbols"
             raise KilogradError(message, "kilograd needs the ELF as it was built, not a stripped one")
         found = []
@@ -119,7 +120,7 @@ def _open(stream: BinaryIO, elf: Path) -> ELFFile:
 
 
 def _sections(elf: Path) -> tuple[dict[str, int], list[tuple[int, int]]]:
-    """Return the sizes of the sections in memory, and the ranges (first, end) that they take at run time and in flash."""
+    """Return the sizes of the sections in memory, and the ranges (first, end) of RAM and flash that are taken."""
     sizes: dict[str, int] = {}
     ranges: list[tuple[int, int]] = []
     with elf.open("rb") as stream:

@@ -170,9 +170,9 @@ def _install_private(progress: Callable[[str], None]) -> None:
         for package in sorted(downloads.glob("*.deb")):
             progress(f"unpacking {package.name}")
             tools.run(["dpkg-deb", "-x", package, root], what=f"unpacking {package.name}")
+        _write_wrappers(root, folder)
         shutil.rmtree(folder, ignore_errors=True)
         root.rename(folder)
-    _write_wrappers(folder)
     tools.run([folder / "bin" / ARM_GCC, "--version"], what=f"starting the unpacked {ARM_GCC}")
 
 
@@ -186,7 +186,8 @@ def _apt_with_lists(work: Path, progress: Callable[[str], None]) -> list[str | P
         lists = work / "lists"
         (lists / "partial").mkdir(parents=True)
         (work / "archives" / "partial").mkdir(parents=True)
-        apt += ["-o", f"Dir::State::lists={lists}", "-o", f"Dir::Cache={work}", "-o", f"Dir::Cache::archives={work}/archives"]
+        for setting in (f"Dir::State::lists={lists}", f"Dir::Cache={work}", f"Dir::Cache::archives={work}/archives"):
+            apt += ["-o", setting]
         tools.run([*apt, "update"], what="apt-get update")
     return apt
 
@@ -198,17 +199,17 @@ def _missing_packages(apt: list[str | Path]) -> list[str]:
     return [line.split()[1] for line in output.splitlines() if line.startswith("Inst ")]
 
 
-def _write_wrappers(folder: Path) -> None:
-    """Write bin/<program> for each unpacked program: it sets the way to the unpacked libraries."""
-    libraries = sorted({str(file.parent) for file in folder.glob("usr/lib/*-linux-gnu*/*.so*")})
-    (folder / "bin").mkdir(exist_ok=True)
-    for program in sorted((folder / "usr" / "bin").glob("arm-none-eabi-*")):
-        wrapper = folder / "bin" / program.name
-        path = ":".join(libraries)
+def _write_wrappers(root: Path, folder: Path) -> None:
+    """Write bin/<program> for each unpacked program: it sets the way to the unpacked libraries, once in `folder`."""
+    found = {file.parent.relative_to(root) for file in root.glob("usr/lib/*-linux-gnu*/*.so*")}
+    libraries = ":".join(str(folder / path) for path in sorted(found))
+    (root / "bin").mkdir()
+    for program in sorted((root / "usr" / "bin").glob("arm-none-eabi-*")):
+        wrapper = root / "bin" / program.name
         wrapper.write_text(
             "#!/bin/sh\n"
-            f'export LD_LIBRARY_PATH="{path}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"\n'
-            f'exec "{program}" "$@"\n',
+            f'export LD_LIBRARY_PATH="{libraries}${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"\n'
+            f'exec "{folder}/usr/bin/{program.name}" "$@"\n',
             encoding="utf-8",
         )
         wrapper.chmod(0o755)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from builds import model_firmware
-
 from kilograd import elf, tools
 from kilograd.errors import KilogradError
 from kilograd.platforms.board import boards, load_board
@@ -22,8 +21,9 @@ pytestmark = pytest.mark.skipif(shutil.which("arm-none-eabi-size") is None, reas
 def gnu_sections(path: Path) -> dict[str, tuple[int, int]]:
     """Return size and address of each section that `size -A` lists."""
     lines = tools.run(["arm-none-eabi-size", "-A", path], what="size").splitlines()
-    rows = [line.split() for line in lines if line.startswith(".") and not line.startswith((".debug", ".comment", ".ARM"))]
-    return {name: (int(size), int(address)) for name, size, address in rows}
+    rows = [line.split() for line in lines if line.startswith(".")]
+    unloaded = (".debug", ".comment", ".ARM.attributes")
+    return {name: (int(size), int(address)) for name, size, address in rows if not name.startswith(unloaded)}
 
 
 @pytest.mark.parametrize("name", boards())

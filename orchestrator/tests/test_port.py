@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 from builds import model_firmware, mps2, probe_firmware
-
 from kilograd import __version__, elf, paths, toolchain, tools
 from kilograd.engines.builtin import BuiltinEngine
 from kilograd.errors import KilogradError
@@ -45,12 +44,14 @@ class Probe:
         self._engine.close()
 
     def line(self) -> str:
+        """Return what comes up to the end of a line."""
         text = b""
         while not text.endswith(b"\n"):
             text += self._engine.read()
         return text.decode()
 
     def ask(self, command: bytes) -> int:
+        """Send a command and return the number that it answers."""
         self._engine.write(command)
         return int(self.line(), 16)
 
@@ -65,7 +66,7 @@ def start(name: str, temporary: pytest.TempPathFactory) -> Probe:
 def test_board_boots_and_prints(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Reset handler, clocks and UART come up where oscillators and PLLs are stubs."""
     with start(name, tmp_path_factory) as probe:
-        assert READY == probe.boot
+        assert probe.boot == READY
 
 
 @ALL_BOARDS
@@ -113,7 +114,7 @@ def test_cycles_follow_the_core_clock(name: str, tmp_path_factory: pytest.TempPa
 
 
 def test_cycles_survive_wraps_of_systick(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A step may take longer than the 126 ms in which the RP2040's 24-bit counter wraps: here 15 wraps and one third."""
+    """A step may take longer than the 126 ms after which the RP2040's 24-bit counter wraps: here 15 wraps."""
     with start("rp2040", tmp_path_factory) as probe:
         first = probe.ask(b"c")
         probe.ask(b"w\x55")
@@ -156,9 +157,11 @@ class FakeClock:
         return shown[address]
 
     def start(self) -> None:
+        """Start the counter."""
         self._library.kg_cycles_start()
 
     def read(self) -> int:
+        """Return the cycles since the start, as the firmware sees them."""
         return int(self._library.kg_port_cycles())
 
 
@@ -229,7 +232,8 @@ def test_nothing_but_libgcc_is_linked(name: str, tmp_path_factory: pytest.TempPa
     names = {symbol.name for symbol in elf.symbols(path)}
 
     assert undefined == []
-    assert {found for found in names if found.startswith("__aeabi_d") or found in {"expf", "logf", "malloc", "printf"}} == set()
+    assert names.isdisjoint({"expf", "logf", "malloc", "printf"})
+    assert [found for found in names if found.startswith("__aeabi_d")] == []
     assert (name == "rp2040") == ("__aeabi_fmul" in names)
 
 
@@ -261,9 +265,10 @@ def qemu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[
     if program is None:
         pytest.skip("needs qemu-system-arm")
     path = probe_firmware(mps2(), tmp_path_factory)
-    machine = [program, "-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "stdio"]
-    with subprocess.Popen(
-        [*machine, "-kernel", str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+    command = [program, "-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", path]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(  # noqa: S603 - a program found in PATH, without a shell
+        command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0
     ) as process:
         yield process
         process.kill()
@@ -280,7 +285,9 @@ def talk(process: subprocess.Popen[bytes], command: bytes, until: str) -> str:
     return text
 
 
-def test_core_delivers_a_fault_to_the_handler(qemu: subprocess.Popen[bytes], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_core_delivers_a_fault_to_the_handler(
+    qemu: subprocess.Popen[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Exception entry as the architecture defines it: stacked registers, status registers, address of the access."""
     text = talk(qemu, b"l", r"bfar=\w{10}\n")
 

@@ -23,11 +23,11 @@
 #define MPU_RBAR_VALID (1u << 4)
 #define MPU_RASR 0xE000EDA0u
 #define MPU_ENABLE 1u
-#define MPU_XN (1u << 28)            // no code
+#define MPU_XN (1u << 28)  // no code
 #define MPU_READ_WRITE (3u << 24)
 #define MPU_READ_ONLY (6u << 24)
-#define MPU_CACHED (0xBu << 16)      // normal memory, write back, allocate on reads and writes
-#define MPU_NOT_CACHED (8u << 16)    // normal memory
+#define MPU_CACHED (0xBu << 16)    // normal memory, write back, allocate on reads and writes
+#define MPU_NOT_CACHED (8u << 16)  // normal memory
 #define MPU_DEVICE (1u << 16)
 #define MPU_SIZE(log2_bytes) (((log2_bytes) - 1u) << 1)
 
@@ -41,9 +41,11 @@ static inline uint32_t kg_log2(uint32_t bytes) {
     return 31u - (uint32_t)__builtin_clz(bytes);
 }
 
-// Opens what a chip has and shuts the rest: the core reads ahead from any memory it may read, and a read of memory that
-// is not there hangs the bus. It also turns a null pointer or a stack overflow into a fault.
-static inline void kg_protect_memory(uint32_t flash, uint32_t flash_bytes, uint32_t ram, uint32_t ram_bytes) {
+// Opens what a chip has and shuts the rest: the core reads ahead from any memory it may read, and a
+// read of memory that is not there hangs the bus. It also turns a null pointer or a stack overflow
+// into a fault.
+static inline void kg_protect_memory(uint32_t flash, uint32_t flash_bytes, uint32_t ram,
+                                     uint32_t ram_bytes) {
     if ((kg_get(MPU_TYPE) & MPU_TYPE_REGIONS) == 0) {
         return;
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Core clock cycles on Cortex-M4 and M7: the cycle counter of the DWT, extended to 64 bits on every read.
+// Core clock cycles on Cortex-M4 and M7: the DWT's counter, extended to 64 bits on every read.
 #include "port/kg_port.h"
 
 #include "port/cortex_m/chip.h"
@@ -21,7 +21,7 @@ void kg_cycles_start(void) {
     last = kg_get(DWT_CYCCNT);
 }
 
-// Right if it is called more often than the counter wraps: every 7 s at 600 MHz. Every step of a model reads it.
+// Right if called more often than the counter wraps (7 s at 600 MHz): every step of a model does.
 uint64_t kg_port_cycles(void) {
     uint32_t now = kg_get(DWT_CYCCNT);
     total += now - last;

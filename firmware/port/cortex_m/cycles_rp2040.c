@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Core clock cycles on the RP2040, which has no DWT counter: SysTick counts them in 24 bits, and the microsecond
-// timer tells how often SysTick has wrapped since the last read. No interrupt is needed, and none disturbs a count.
+// Core clock cycles on the RP2040, which has no DWT counter: SysTick counts them in 24 bits, and
+// the microsecond timer tells how often SysTick has wrapped since the last read. No interrupt is
+// needed, and none disturbs a count.
 #include "port/kg_port.h"
 
 #include "port/cortex_m/chip.h"
@@ -28,8 +29,8 @@ void kg_cycles_start(void) {
     last_ticks = kg_get(SYST_CVR);
 }
 
-// Both clocks come from one crystal, so the microseconds are right to far less than half a wrap (63 ms at 133 MHz).
-// Right if it is called more often than the microseconds wrap: every 71 minutes.
+// Both clocks come from one crystal, so the microseconds are right to far less than half a wrap, 63
+// ms. Right if called more often than the microseconds wrap: 71 minutes.
 uint64_t kg_port_cycles(void) {
     uint32_t us = kg_get(TIMER_TIMERAWL);
     uint32_t ticks = kg_get(SYST_CVR);

@@ -12,8 +12,8 @@
 #define SCB_MMFAR 0xE000ED34u
 #define SCB_BFAR 0xE000ED38u
 
-#define PSR_STACK_ALIGNED (1u << 9)    // the core left a gap of 4 bytes above the frame
-#define RETURN_BASIC_FRAME (1u << 4)   // of EXC_RETURN: no floating-point registers in the frame
+#define PSR_STACK_ALIGNED (1u << 9)   // the core left a gap of 4 bytes above the frame
+#define RETURN_BASIC_FRAME (1u << 4)  // of EXC_RETURN: no floating-point registers in the frame
 #define FLOAT_FRAME_BYTES 72u
 
 // What the core pushes on an exception.
@@ -23,7 +23,7 @@ typedef struct {
 
 void kg_fault(const kg_frame_t *frame, uint32_t exception_return);
 
-// Calls kg_fault(sp, lr), on a fresh stack if what is left of the present one is less than 256 bytes.
+// Calls kg_fault(sp, lr), on a fresh stack if less than 256 bytes are left of the present one.
 __attribute__((naked, used)) void kg_fault_entry(void) {
     __asm__ volatile("mov r0, sp\n\t"
                      "mov r1, lr\n\t"
@@ -60,14 +60,16 @@ static void print_value(const char *name, uint32_t value) {
 }
 
 static const char *exception_name(void) {
-    static const char *const names[] = {"Thread", "Reset", "NMI", "HardFault", "MemManage", "BusFault", "UsageFault"};
+    static const char *const names[] = {"Thread",    "Reset",    "NMI",       "HardFault",
+                                        "MemManage", "BusFault", "UsageFault"};
     uint32_t number;
     __asm__ volatile("mrs %0, ipsr" : "=r"(number));
     return number < sizeof names / sizeof names[0] ? names[number] : "Exception";
 }
 
 static bool in_stack(const kg_frame_t *frame) {
-    return (uint32_t)frame >= (uint32_t)kg_stack_start && (uint32_t)(frame + 1) <= (uint32_t)kg_stack_top;
+    return (uint32_t)frame >= (uint32_t)kg_stack_start &&
+           (uint32_t)(frame + 1) <= (uint32_t)kg_stack_top;
 }
 
 static void print_frame(const kg_frame_t *frame, uint32_t exception_return) {

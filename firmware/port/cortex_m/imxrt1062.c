@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// NXP i.MX RT1062 (i.MX RT1060 reference manual): all FlexRAM as DTCM, 600 MHz, caches, LPUART6 on the Teensy 4.1's pins
-// 1 (TX) and 0 (RX).
+// NXP i.MX RT1062 (i.MX RT1060 reference manual): all FlexRAM as DTCM, 600 MHz, caches, LPUART6 on
+// the Teensy 4.1's pins 1 (TX) and 0 (RX).
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,8 +29,10 @@ _Static_assert(KG_RAM_BYTES == 512u * 1024u, "all 16 FlexRAM banks are DTCM");
 #define PLL_ARM_LOCK (1u << 31)
 #define PLL_ARM_ENABLE (1u << 13)
 #define PLL_ARM_POWERDOWN (1u << 12)
-#define PLL_ARM_DIVIDER (KG_CORE_HZ / 6000000u)  // the PLL runs at 12 MHz times this, the core at half of it
-_Static_assert(KG_CORE_HZ >= 528000000u && KG_CORE_HZ <= 600000000u, "other clocks need other dividers and voltage");
+// The PLL runs at 12 MHz times this, the core at half of it.
+#define PLL_ARM_DIVIDER (KG_CORE_HZ / 6000000u)
+_Static_assert(KG_CORE_HZ >= 528000000u && KG_CORE_HZ <= 600000000u,
+               "other clocks need other dividers and voltage");
 _Static_assert(PLL_ARM_DIVIDER * 6000000u == KG_CORE_HZ, "the core clock comes in steps of 6 MHz");
 
 #define CCM_CACRR 0x400FC010u
@@ -60,7 +62,7 @@ _Static_assert(PLL_ARM_DIVIDER * 6000000u == KG_CORE_HZ, "the core clock comes i
 #define MUX_LPUART6 2u
 #define PAD_GPIO_AD_B0_02 0x401F82B4u
 #define PAD_GPIO_AD_B0_03 0x401F82B8u
-#define PAD_TX 0xD9u  // fast slew, drive 3, fast: an output
+#define PAD_TX 0xD9u     // fast slew, drive 3, fast: an output
 #define PAD_RX 0x1F038u  // hysteresis, pull-up of 22 kOhm, drive 7
 #define SELECT_LPUART6_RX 0x401F8550u
 #define SELECT_LPUART6_TX 0x401F8554u
@@ -77,7 +79,7 @@ _Static_assert(PLL_ARM_DIVIDER * 6000000u == KG_CORE_HZ, "the core clock comes i
 #define UART_FIFO_TXFE_RXFE 0x88u
 #define UART_WATER (KG_UART_BASE + 0x2Cu)
 
-// Eight samples a bit divide the 24 MHz crystal well: 115,384 instead of 115,200, and 1,000,000 exactly.
+// Eight samples a bit divide the 24 MHz crystal well: 115,384 for 115,200; 1,000,000 exactly.
 #define CRYSTAL_HZ 24000000u
 #define SAMPLES 8u
 #define BAUD_DIVIDER ((CRYSTAL_HZ / SAMPLES + KG_UART_BAUD / 2u) / KG_UART_BAUD)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The four memory functions that a C compiler may call by itself; there is no C library behind them.
+// The four memory functions that a C compiler may call by itself; there is no C library.
 //
 // The build keeps the compiler from turning these loops into calls of these functions.
 #include <stdint.h>

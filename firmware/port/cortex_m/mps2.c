@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arm MPS2 boards (Cortex-M System Design Kit, APB UART), which QEMU runs: fixed clock, UART, nothing to set up.
+// Arm MPS2 boards (Cortex-M System Design Kit, APB UART), which QEMU runs: fixed clock, UART,
+// nothing to set up.
 #include <stddef.h>
 #include <stdint.h>
 

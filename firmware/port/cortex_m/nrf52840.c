@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nordic nRF52840 (nRF52840 Product Specification 1.1): crystal oscillator, instruction cache, UARTE on P0.06 (TX) and
-// P0.08 (RX), where the development kit has its USB serial port.
+// Nordic nRF52840 (nRF52840 Product Specification 1.1): crystal oscillator, instruction cache,
+// UARTE on P0.06 (TX) and P0.08 (RX), where the development kit has its USB serial port.
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,8 +14,8 @@
 #define NVMC_ICACHECNF_CACHEEN 1u
 #define P0_OUTSET 0x50000508u
 #define P0_PIN_CNF(pin) (0x50000700u + 4u * (pin))
-#define PIN_CNF_OUTPUT 3u            // output, input buffer disconnected
-#define PIN_CNF_INPUT_PULL_UP 0xCu   // input buffer connected
+#define PIN_CNF_OUTPUT 3u           // output, input buffer disconnected
+#define PIN_CNF_INPUT_PULL_UP 0xCu  // input buffer connected
 
 #define UARTE_TASKS_STARTRX (KG_UART_BASE + 0x000u)
 #define UARTE_TASKS_STARTTX (KG_UART_BASE + 0x008u)
@@ -75,7 +75,7 @@ static void init_uart(void) {
 }
 
 void kg_chip_init(void) {
-    // The core runs at 64 MHz from reset, but from an RC oscillator: too coarse for a UART over temperature.
+    // From reset, the core runs at 64 MHz from an RC oscillator: too coarse for a UART when warm.
     kg_put(CLOCK_EVENTS_HFCLKSTARTED, 0);
     kg_put(CLOCK_TASKS_HFCLKSTART, 1);
     kg_await(CLOCK_EVENTS_HFCLKSTARTED, 1, 1);
@@ -83,7 +83,8 @@ void kg_chip_init(void) {
     init_uart();
 }
 
-// The receiver is started again at once: behind it, the UARTE's own FIFO bridges the time until the next call.
+// The receiver is started again at once, and the UARTE's own FIFO bridges the time to the next
+// call.
 int kg_port_read(void) {
     while (kg_get(UARTE_EVENTS_ENDRX) == 0) {
     }

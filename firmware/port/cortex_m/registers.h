@@ -18,8 +18,9 @@ static inline void kg_change(uint32_t address, uint32_t mask, uint32_t value) {
     kg_put(address, (kg_get(address) & ~mask) | value);
 }
 
-// Waits until the bits of mask read as value. It gives up after a time that is ten times longer than any oscillator,
-// PLL or regulator here needs, because a simulator without a model of that block never reports it ready.
+// Waits until the bits of mask read as value. It gives up after a time that is ten times longer
+// than any oscillator, PLL or regulator here needs, because a simulator without a model of that
+// block never reports it ready.
 static inline void kg_await(uint32_t address, uint32_t mask, uint32_t value) {
     for (uint32_t tries = 1u << 18; tries > 0 && (kg_get(address) & mask) != value; tries--) {
     }

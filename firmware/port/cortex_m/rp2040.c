@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Raspberry Pi RP2040 (RP2040 datasheet): 12 MHz crystal, PLL, PL011 UART on GPIO 0 (TX) and 1 (RX).
+// Raspberry Pi RP2040 (RP2040 datasheet): 12 MHz crystal, PLL, UART on GPIO 0 (TX) and 1 (RX).
 //
-// Registers are read and written whole, without the atomic aliases: only one core runs, without interrupts.
+// Registers are written whole, without the atomic aliases: one core runs, without interrupts.
 #include <stddef.h>
 #include <stdint.h>
 

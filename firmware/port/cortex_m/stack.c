@@ -6,22 +6,22 @@
 
 #include "port/cortex_m/chip.h"
 
-#define PAINT 0xC5C5C5C5
-#define TEXT_OF(macro) #macro
-#define TEXT(macro) TEXT_OF(macro)
+#define PAINT 0xC5C5C5C5u
 
 // In assembly, because a compiler may have put something of its own on the stack by then.
 __attribute__((naked)) void kg_stack_paint(void) {
     __asm__ volatile(".syntax unified\n\t"
                      "ldr r0, =kg_stack_start\n\t"
                      "ldr r1, =kg_stack_top\n\t"
-                     "ldr r2, =" TEXT(PAINT) "\n\t"
+                     "ldr r2, =%c0\n\t"
                      "1: str r2, [r0]\n\t"
                      "adds r0, #4\n\t"
                      "cmp r0, r1\n\t"
                      "blo 1b\n\t"
                      "bx lr\n\t"
-                     ".ltorg");
+                     ".ltorg"
+                     :
+                     : "i"(PAINT));
 }
 
 size_t kg_port_stack_peak(void) {

@@ -39,8 +39,8 @@ __attribute__((section(".vectors"), used)) static const kg_vectors_t vectors = {
 
 __attribute__((weak)) void kg_chip_reset(void) {}
 
-// Sets the stack pointer itself: a boot loader or a debugger may have jumped here with its own. Nothing is on the stack
-// until kg_start.
+// Sets the stack pointer itself: a boot loader or a debugger may have jumped here with its own.
+// Nothing is on the stack until kg_start.
 __attribute__((naked, noreturn, used)) void kg_reset_entry(void) {
     __asm__ volatile("ldr r0, =kg_stack_top\n\t"
                      "mov sp, r0\n\t"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The smallest model: one forward step, one trained weight array, two classes. It has something in every section.
+// The smallest model: one forward step, one trained weight array, two classes. It has something in
+// every section.
 #include "kilograd/model.h"
 
 // Tests change these two numbers to make it larger.

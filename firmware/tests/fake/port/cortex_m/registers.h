@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Stands in for port/cortex_m/registers.h in tests on the host: registers are what the test says they are.
+// Stands in for port/cortex_m/registers.h on the host: registers are what a test says they are.
 #ifndef KG_TESTS_FAKE_REGISTERS_H
 #define KG_TESTS_FAKE_REGISTERS_H
 
