@@ -32,21 +32,60 @@ size_t kg_conv2d_f32_weight_gradient_host_scratch_bytes(const kg_conv_dims_t *di
     return kg_conv2d_host_row(dims, &row, NULL);
 }
 
-void kg_conv2d_f32_weight_gradient_host(const kg_conv_dims_t *dims, const float *x, const float *e,
-                                        int32_t channel, float *row, void *scratch) {
-    int32_t channels = kg_conv_group_inputs(dims);
-    int32_t taps = dims->kernel_height * dims->kernel_width;
-    int32_t first = channel / kg_conv_group_outputs(dims) * channels;
+// Brings one group of x into the form of the row's work.
+static void prepare_group(const kg_conv_dims_t *dims, const float *x, int32_t group,
+                          void *scratch) {
     kg_row_t work;
     (void)kg_conv2d_host_row(dims, &work, scratch);
-    kg_conv2d_host_row_errors(dims, e + channel * dims->out_height * dims->out_width, &work);
-    kg_conv2d_host_row_pixels(dims, x + first * dims->in_height * dims->in_width, &work);
-    kg_conv2d_host_row_sums(dims, &work, 0, work.count);
-    for (int32_t tap = 0; tap < taps; tap++) {
-        for (int32_t i = 0; i < channels; i++) {
-            row[i * taps + tap] = work.sums[tap * channels + i];
+    x += group * kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
+    kg_conv2d_host_row_pixels(dims, group, x, &work);
+}
+
+void kg_conv2d_f32_weight_gradient_host_prepare(const kg_conv_dims_t *dims, const float *x,
+                                                void *scratch) {
+    for (int32_t g = 0; g < dims->groups; g++) {
+        prepare_group(dims, x, g, scratch);
+    }
+}
+
+static int32_t list_errors(const kg_conv_dims_t *dims, const float *e, const kg_row_t *work) {
+    int32_t step = dims->stride_width * kg_conv_group_inputs(dims);
+    int32_t count = 0;
+    for (int32_t r = 0; r < dims->out_height; r++) {
+        int32_t offset = r * dims->stride_height * work->pitch;
+        for (int32_t c = 0; c < dims->out_width; c++, e++, offset += step) {
+            work->factors[count] = (kg_factor_t){offset, *e};
+            count += *e != 0.0f;
         }
     }
+    return count;
+}
+
+void kg_conv2d_f32_weight_gradient_prepared(const kg_conv_dims_t *dims, const float *x,
+                                            const float *e, int32_t channel, float *row,
+                                            void *scratch) {
+    int32_t channels = kg_conv_group_inputs(dims);
+    int32_t taps = dims->kernel_height * dims->kernel_width;
+    kg_row_t work;
+    (void)x;
+    (void)kg_conv2d_host_row(dims, &work, scratch);
+    int32_t count = list_errors(dims, e + channel * dims->out_height * dims->out_width, &work);
+    kg_conv2d_host_row_sums(dims, &work, channel / kg_conv_group_outputs(dims), work.factors,
+                            count);
+    for (int32_t u = 0; u < dims->kernel_height; u++) {
+        const float *sums = work.sums + u * work.vectors * KG_VECTOR_LANES;
+        for (int32_t v = 0; v < dims->kernel_width; v++, row++) {
+            for (int32_t i = 0; i < channels; i++) {
+                row[i * taps] = *sums++;
+            }
+        }
+    }
+}
+
+void kg_conv2d_f32_weight_gradient_host(const kg_conv_dims_t *dims, const float *x, const float *e,
+                                        int32_t channel, float *row, void *scratch) {
+    prepare_group(dims, x, channel / kg_conv_group_outputs(dims), scratch);
+    kg_conv2d_f32_weight_gradient_prepared(dims, x, e, channel, row, scratch);
 }
 
 size_t kg_conv2d_f32_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims) {

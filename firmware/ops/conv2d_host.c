@@ -264,43 +264,31 @@ static int32_t padded_width(const kg_conv_dims_t *dims) {
 
 size_t kg_conv2d_host_row(const kg_conv_dims_t *dims, kg_row_t *row, void *scratch) {
     int32_t channels = kg_conv_group_inputs(dims);
-    row->lanes = dims->kernel_width * channels;
+    row->vectors = (dims->kernel_width * channels + KG_VECTOR_LANES - 1) / KG_VECTOR_LANES;
     row->pitch = padded_width(dims) * channels;
+    row->group = padded_height(dims) * row->pitch;
+    size_t pixels = (size_t)kg_round_up(dims->groups * row->group + KG_VECTOR_LANES, 2);
     size_t factors = (size_t)(dims->out_height * dims->out_width);
-    size_t pixels = (size_t)kg_round_up(padded_height(dims) * row->pitch + KG_COMBINE_SLACK, 2);
-    size_t sums = (size_t)(dims->kernel_height * row->lanes + KG_COMBINE_SLACK);
+    size_t sums = (size_t)(dims->kernel_height * row->vectors * KG_VECTOR_LANES);
     if (scratch != NULL) {
-        row->factors = scratch;
-        row->pixels = (float *)(row->factors + factors);
-        row->sums = row->pixels + pixels;
+        row->pixels = scratch;
+        row->factors = (kg_factor_t *)(row->pixels + pixels);
+        row->sums = (float *)(row->factors + factors);
     }
     return factors * sizeof(kg_factor_t) + (pixels + sums) * sizeof(float);
 }
 
-void kg_conv2d_host_row_errors(const kg_conv_dims_t *dims, const float *e, kg_row_t *row) {
-    kg_factor_t *factor = row->factors;
-    int32_t step = dims->stride_width * kg_conv_group_inputs(dims);
-    for (int32_t r = 0; r < dims->out_height; r++) {
-        int32_t offset = r * dims->stride_height * row->pitch;
-        for (int32_t c = 0; c < dims->out_width; c++, e++, offset += step) {
-            factor->offset = offset;
-            factor->value = *e;
-            factor += *e != 0.0f;
-        }
-    }
-    row->count = (int32_t)(factor - row->factors);
-}
-
-void kg_conv2d_host_row_pixels(const kg_conv_dims_t *dims, const float *x, kg_row_t *row) {
+void kg_conv2d_host_row_pixels(const kg_conv_dims_t *dims, int32_t group, const float *x,
+                               kg_row_t *row) {
     int32_t channels = kg_conv_group_inputs(dims);
-    int32_t plane = dims->in_height * dims->in_width;
+    float *pixels = row->pixels + group * row->group;
     kg_range_t rows = kg_outputs_inside(-dims->pad_top, 1, dims->in_height, padded_height(dims));
     kg_range_t cols = kg_outputs_inside(-dims->pad_left, 1, dims->in_width, padded_width(dims));
-    memset(row->pixels, 0, (size_t)((char *)row->sums - (char *)row->pixels));
+    memset(pixels, 0, (size_t)(row->group + KG_VECTOR_LANES) * sizeof(float));
     for (int32_t r = rows.first; r < rows.end; r++) {
         const float *from = x + (r - dims->pad_top) * dims->in_width - dims->pad_left;
-        float *to = row->pixels + r * row->pitch;
-        for (int32_t i = 0; i < channels; i++, from += plane) {
+        float *to = pixels + r * row->pitch;
+        for (int32_t i = 0; i < channels; i++, from += dims->in_height * dims->in_width) {
             for (int32_t c = cols.first; c < cols.end; c++) {
                 to[c * channels + i] = from[c];
             }
@@ -308,10 +296,23 @@ void kg_conv2d_host_row_pixels(const kg_conv_dims_t *dims, const float *x, kg_ro
     }
 }
 
-void kg_conv2d_host_row_sums(const kg_conv_dims_t *dims, const kg_row_t *row, int32_t first,
-                             int32_t count) {
-    for (int32_t u = 0; u < dims->kernel_height; u++) {
-        kg_combine_lanes(row->factors + first, count, row->pixels + u * row->pitch, row->lanes,
-                         row->sums + u * row->lanes);
+void kg_conv2d_host_row_sums(const kg_conv_dims_t *dims, const kg_row_t *row, int32_t group,
+                             const kg_factor_t *factors, int32_t count) {
+    const float *bases[6];
+    int32_t total = dims->kernel_height * row->vectors;
+    for (int32_t first = 0, step; first < total; first += step) {
+        for (int32_t j = 0; j < 6; j++) {
+            int32_t vector = first + j < total ? first + j : total - 1;
+            bases[j] = row->pixels + group * row->group + vector / row->vectors * row->pitch +
+                       vector % row->vectors * KG_VECTOR_LANES;
+        }
+        float *sums = row->sums + first * KG_VECTOR_LANES;
+        if (total - first >= 6) {
+            kg_combine(factors, count, bases, step = 6, sums);
+        } else if (total - first >= 3) {
+            kg_combine(factors, count, bases, step = 3, sums);
+        } else {
+            kg_combine(factors, count, bases, step = 1, sums);
+        }
     }
 }

@@ -41,21 +41,20 @@ void kg_product_run_s32(const kg_product_t *product, int32_t step);
 // The weight gradient of one output channel: a combination of pixels (all channels of the group at
 // one position) by the errors that are not zero.
 typedef struct {
-    kg_factor_t *factors;  // the errors, and where their windows start in pixels
-    int32_t count;
-    float *pixels;  // (padded height, padded width, channels)
-    int32_t pitch;  // floats from one row of pixels to the next
-    int32_t lanes;  // floats under one row of taps: kernel_width * channels
-    float *sums;    // (kernel_height, kernel_width, channels)
+    float *pixels;         // (groups, padded height, padded width, channels of the group)
+    int32_t group, pitch;  // floats from one group, and one row of pixels, to the next
+    int32_t vectors;       // under one row of taps, (kernel_width, channels)
+    kg_factor_t *factors;  // the errors, and where their windows start in a group
+    float *sums;           // (kernel_height, vectors, KG_VECTOR_LANES)
 } kg_row_t;
 
 // Lays out in scratch; returns the bytes it takes (scratch may be NULL to ask for that only).
 size_t kg_conv2d_host_row(const kg_conv_dims_t *dims, kg_row_t *row, void *scratch);
-// e is the channel's map, x starts at the group's channels.
-void kg_conv2d_host_row_errors(const kg_conv_dims_t *dims, const float *e, kg_row_t *row);
-void kg_conv2d_host_row_pixels(const kg_conv_dims_t *dims, const float *x, kg_row_t *row);
-// Overwrites sums with the part of `count` factors.
-void kg_conv2d_host_row_sums(const kg_conv_dims_t *dims, const kg_row_t *row, int32_t first,
-                             int32_t count);
+// Fills the pixels of one group, the groups in order; x starts at the group's channels.
+void kg_conv2d_host_row_pixels(const kg_conv_dims_t *dims, int32_t group, const float *x,
+                               kg_row_t *row);
+// Overwrites the sums by those of these factors.
+void kg_conv2d_host_row_sums(const kg_conv_dims_t *dims, const kg_row_t *row, int32_t group,
+                             const kg_factor_t *factors, int32_t count);
 
 #endif

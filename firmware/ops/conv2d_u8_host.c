@@ -55,38 +55,79 @@ void kg_conv2d_u8_forward_host(const kg_conv_dims_t *dims, const uint8_t *x, con
     }
 }
 
+// The converted x lies behind the row's work.
 size_t kg_conv2d_u8_weight_gradient_host_scratch_bytes(const kg_conv_dims_t *dims) {
-    kg_row_t row;
-    int32_t errors = kg_round_up(dims->out_height * dims->out_width, 2);
-    return (size_t)(x_count(dims) + errors) * sizeof(float) + kg_conv2d_host_row(dims, &row, NULL);
+    kg_row_t work;
+    return kg_conv2d_host_row(dims, &work, NULL) + (size_t)x_count(dims) * sizeof(float);
+}
+
+// Brings one group of x into the form of the row's work.
+static void prepare_group(const kg_conv_dims_t *dims, const uint8_t *x, int32_t zero, int32_t group,
+                          void *scratch) {
+    int32_t count = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
+    kg_row_t work;
+    float *x_real = (float *)scratch + kg_conv2d_host_row(dims, &work, scratch) / sizeof(float);
+    kg_to_float(x + group * count, count, zero, x_real);
+    kg_conv2d_host_row_pixels(dims, group, x_real, &work);
+}
+
+void kg_conv2d_u8_weight_gradient_host_prepare(const kg_conv_dims_t *dims, const uint8_t *x,
+                                               const kg_conv_quant_t *quant, void *scratch) {
+    for (int32_t g = 0; g < dims->groups; g++) {
+        prepare_group(dims, x, quant->x_zero, g, scratch);
+    }
+}
+
+static int32_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e, const kg_row_t *work) {
+    int32_t step = dims->stride_width * kg_conv_group_inputs(dims);
+    int32_t count = 0;
+    for (int32_t r = 0; r < dims->out_height; r++) {
+        int32_t offset = r * dims->stride_height * work->pitch;
+        for (int32_t c = 0; c < dims->out_width; c++, e++, offset += step) {
+            work->factors[count] = (kg_factor_t){offset, (float)(*e - KG_ERROR_ZERO)};
+            count += *e != KG_ERROR_ZERO;
+        }
+    }
+    return count;
+}
+
+// Adds the row's sums to row, which is in (i, u, v) order.
+static void add_sums(const kg_conv_dims_t *dims, const kg_row_t *work, int32_t *row) {
+    int32_t channels = kg_conv_group_inputs(dims);
+    int32_t taps = dims->kernel_height * dims->kernel_width;
+    for (int32_t u = 0; u < dims->kernel_height; u++) {
+        const float *sums = work->sums + u * work->vectors * KG_VECTOR_LANES;
+        for (int32_t v = 0; v < dims->kernel_width; v++, row++) {
+            for (int32_t i = 0; i < channels; i++) {
+                row[i * taps] += (int32_t)*sums++;
+            }
+        }
+    }
+}
+
+void kg_conv2d_u8_weight_gradient_prepared(const kg_conv_dims_t *dims, const uint8_t *x,
+                                           const uint8_t *e, const kg_conv_quant_t *quant,
+                                           int32_t channel, int32_t *row, void *scratch) {
+    kg_row_t work;
+    (void)x;
+    (void)quant;
+    (void)kg_conv2d_host_row(dims, &work, scratch);
+    int32_t count = list_errors(dims, e + channel * dims->out_height * dims->out_width, &work);
+    memset(row, 0, (size_t)kg_conv_columns(dims) * sizeof *row);
+    for (int32_t first = 0; first < count; first += KG_EXACT_ERRORS) {
+        int32_t left = count - first;
+        kg_conv2d_host_row_sums(dims, &work, channel / kg_conv_group_outputs(dims),
+                                work.factors + first,
+                                left < KG_EXACT_ERRORS ? left : KG_EXACT_ERRORS);
+        add_sums(dims, &work, row);
+    }
 }
 
 void kg_conv2d_u8_weight_gradient_host(const kg_conv_dims_t *dims, const uint8_t *x,
                                        const uint8_t *e, const kg_conv_quant_t *quant,
                                        int32_t channel, int32_t *row, void *scratch) {
-    int32_t channels = kg_conv_group_inputs(dims);
-    int32_t taps = dims->kernel_height * dims->kernel_width;
-    int32_t map = channels * dims->in_height * dims->in_width;
-    int32_t plane = dims->out_height * dims->out_width;
-    float *x_real = scratch;
-    float *e_real = x_real + x_count(dims);
-    kg_row_t work;
-    (void)kg_conv2d_host_row(dims, &work, e_real + kg_round_up(plane, 2));
-    kg_to_float(x + channel / kg_conv_group_outputs(dims) * map, map, quant->x_zero, x_real);
-    kg_to_float(e + channel * plane, plane, KG_ERROR_ZERO, e_real);
-    kg_conv2d_host_row_errors(dims, e_real, &work);
-    kg_conv2d_host_row_pixels(dims, x_real, &work);
-    memset(row, 0, (size_t)kg_conv_columns(dims) * sizeof *row);
-    for (int32_t first = 0; first < work.count; first += KG_EXACT_ERRORS) {
-        int32_t left = work.count - first;
-        kg_conv2d_host_row_sums(dims, &work, first,
-                                left < KG_EXACT_ERRORS ? left : KG_EXACT_ERRORS);
-        for (int32_t tap = 0; tap < taps; tap++) {
-            for (int32_t i = 0; i < channels; i++) {
-                row[i * taps + tap] += (int32_t)work.sums[tap * channels + i];
-            }
-        }
-    }
+    prepare_group(dims, x, quant->x_zero, channel / kg_conv_group_outputs(dims), scratch);
+    kg_conv2d_u8_weight_gradient_prepared(dims, x, e, quant, channel, row, scratch);
 }
 
 size_t kg_conv2d_u8_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims) {

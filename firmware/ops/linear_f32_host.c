@@ -62,17 +62,22 @@ void kg_linear_f32_input_gradient_host(const kg_conv_dims_t *dims, const float *
     int32_t count = list_errors(dims, e, factors);
     for (int32_t i = 0, step; i < dims->in_channels; i += step) {
         float sums[6 * KG_VECTOR_LANES] = {0};
-        int32_t left = dims->in_channels - i;
-        if (left >= 48) {
-            kg_combine(factors, count, w + i, 6, sums);
-        } else if (left >= 8) {
-            kg_combine(factors, count, w + i, 1, sums);
+        const float *bases[6];
+        for (int32_t j = 0; j < 6; j++) {
+            bases[j] = w + i + j * KG_VECTOR_LANES;
+        }
+        if (dims->in_channels - i >= 48) {
+            kg_combine(factors, count, bases, 6, sums);
+            step = 48;
+        } else if (dims->in_channels - i >= 8) {
+            kg_combine(factors, count, bases, 1, sums);
+            step = 8;
         } else {
             for (int32_t k = 0; k < count; k++) {
                 sums[0] += factors[k].value * w[factors[k].offset + i];
             }
+            step = 1;
         }
-        step = left >= 48 ? 48 : left >= 8 ? 8 : 1;
         store(sums, mask == NULL ? NULL : mask + i, step, dx + i);
     }
 }

@@ -50,41 +50,24 @@ static inline void kg_tile(const float *a, const float *b, const int32_t *offset
     }
 }
 
-// A factor, and where the vectors start that it multiplies.
+// A factor, and where the vectors start that it multiplies, relative to a base.
 typedef struct {
     int32_t offset;
     float value;
 } kg_factor_t;
 
-// sums[p] = sum_k factors[k].value b[factors[k].offset + p], p < vectors * KG_VECTOR_LANES; vectors
-// is a constant <= 6.
-static inline void kg_combine(const kg_factor_t *factors, int32_t count, const float *b,
+// sums[j][p] = sum_k factors[k].value bases[j][factors[k].offset + p] for `vectors` vectors of
+// lanes; vectors is a constant, at most 6.
+static inline void kg_combine(const kg_factor_t *factors, int32_t count, const float *const *bases,
                               int32_t vectors, float *sums) {
     kg_vector_t s[6] = {0};
     for (int32_t k = 0; k < count; k++) {
-        const kg_vector_t *from = (const kg_vector_t *)(b + factors[k].offset);
         for (int32_t j = 0; j < vectors; j++) {
-            s[j] += factors[k].value * from[j];
+            s[j] += factors[k].value * *(const kg_vector_t *)(bases[j] + factors[k].offset);
         }
     }
     for (int32_t j = 0; j < vectors; j++) {
         ((kg_vector_t *)sums)[j] = s[j];
-    }
-}
-
-// The same for any number of lanes; may read and write up to KG_COMBINE_SLACK lanes more.
-#define KG_COMBINE_SLACK 24
-static inline void kg_combine_lanes(const kg_factor_t *factors, int32_t count, const float *b,
-                                    int32_t lanes, float *sums) {
-    int32_t done = 0;
-    for (; lanes - done > 24; done += 48) {
-        kg_combine(factors, count, b + done, 6, sums + done);
-    }
-    for (; lanes - done > 8; done += 24) {
-        kg_combine(factors, count, b + done, 3, sums + done);
-    }
-    for (; lanes - done > 0; done += 8) {
-        kg_combine(factors, count, b + done, 1, sums + done);
     }
 }
 

@@ -2,6 +2,8 @@
 // Max pooling in float32.
 #include "ops/max_pool.h"
 
+#include <string.h>
+
 #include "ops/window.h"
 
 // Finds the winner of one window; x is the channel's map, (top, left) the map position of the
@@ -60,9 +62,8 @@ static float sum_won(const kg_pool_dims_t *dims, const float *e, const uint8_t *
     return sum;
 }
 
-// dx[i,h,k] = sum over the windows (r, c) that x[i,h,k] won of e[i,r,c]
-void kg_max_pool_f32_backward(const kg_pool_dims_t *dims, const float *e, const uint8_t *argmax,
-                              float *dx) {
+// Any windows: each element asks the windows that hold it.
+static void gather(const kg_pool_dims_t *dims, const float *e, const uint8_t *argmax, float *dx) {
     int32_t plane = dims->out_height * dims->out_width;
     for (int32_t i = 0; i < dims->channels; i++, e += plane, argmax += plane) {
         kg_range_t rows = {0, 0};
@@ -76,5 +77,35 @@ void kg_max_pool_f32_backward(const kg_pool_dims_t *dims, const float *e, const 
                 *dx++ = sum_won(dims, e, argmax, rows, cols, h, k);
             }
         }
+    }
+}
+
+// Windows that do not overlap: each gives its error to its winner.
+static void scatter(const kg_pool_dims_t *dims, const float *e, const uint8_t *argmax, float *dx) {
+    int32_t plane = dims->in_height * dims->in_width;
+    memset(dx, 0, (size_t)(dims->channels * plane) * sizeof *dx);
+    for (int32_t i = 0; i < dims->channels; i++, dx += plane) {
+        for (int32_t r = 0; r < dims->out_height; r++) {
+            int32_t row = (r * dims->stride_height - dims->pad_top) * dims->in_width;
+            int32_t left = -dims->pad_left;
+            for (int32_t c = 0; c < dims->out_width; c++, left += dims->stride_width) {
+                int32_t at = row + left;
+                int32_t tap = *argmax++;
+                for (; tap >= dims->kernel_width; tap -= dims->kernel_width) {
+                    at += dims->in_width;
+                }
+                dx[at + tap] = 0.0f + *e++;
+            }
+        }
+    }
+}
+
+// dx[i,h,k] = sum over the windows (r, c) that x[i,h,k] won of e[i,r,c]
+void kg_max_pool_f32_backward(const kg_pool_dims_t *dims, const float *e, const uint8_t *argmax,
+                              float *dx) {
+    if (dims->kernel_height <= dims->stride_height && dims->kernel_width <= dims->stride_width) {
+        scatter(dims, e, argmax, dx);
+    } else {
+        gather(dims, e, argmax, dx);
     }
 }

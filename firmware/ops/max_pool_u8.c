@@ -2,6 +2,8 @@
 // Max pooling in uint8.
 #include "ops/max_pool.h"
 
+#include <string.h>
+
 #include "ops/error.h"
 #include "ops/window.h"
 
@@ -61,10 +63,9 @@ static int32_t sum_won(const kg_pool_dims_t *dims, const uint8_t *e, const uint8
     return sum;
 }
 
-// dx[i,h,k] = clamp(128 + sum over the windows (r, c) that x[i,h,k] won of (e[i,r,c] - 128), 0,
-// 255)
-void kg_max_pool_u8_backward(const kg_pool_dims_t *dims, const uint8_t *e, const uint8_t *argmax,
-                             uint8_t *dx) {
+// Any windows: each element asks the windows that hold it.
+static void gather(const kg_pool_dims_t *dims, const uint8_t *e, const uint8_t *argmax,
+                   uint8_t *dx) {
     int32_t plane = dims->out_height * dims->out_width;
     for (int32_t i = 0; i < dims->channels; i++, e += plane, argmax += plane) {
         kg_range_t rows = {0, 0};
@@ -79,5 +80,37 @@ void kg_max_pool_u8_backward(const kg_pool_dims_t *dims, const uint8_t *e, const
                 *dx++ = (uint8_t)kg_clamp(sum, 0, 255);
             }
         }
+    }
+}
+
+// Windows that do not overlap: each gives its error to its winner.
+static void scatter(const kg_pool_dims_t *dims, const uint8_t *e, const uint8_t *argmax,
+                    uint8_t *dx) {
+    int32_t plane = dims->in_height * dims->in_width;
+    memset(dx, KG_ERROR_ZERO, (size_t)(dims->channels * plane));
+    for (int32_t i = 0; i < dims->channels; i++, dx += plane) {
+        for (int32_t r = 0; r < dims->out_height; r++) {
+            int32_t row = (r * dims->stride_height - dims->pad_top) * dims->in_width;
+            int32_t left = -dims->pad_left;
+            for (int32_t c = 0; c < dims->out_width; c++, left += dims->stride_width) {
+                int32_t at = row + left;
+                int32_t tap = *argmax++;
+                for (; tap >= dims->kernel_width; tap -= dims->kernel_width) {
+                    at += dims->in_width;
+                }
+                dx[at + tap] = *e++;
+            }
+        }
+    }
+}
+
+// dx[i,h,k] = clamp(128 + sum over the windows (r, c) that x[i,h,k] won of (e[i,r,c] - 128), 0,
+// 255)
+void kg_max_pool_u8_backward(const kg_pool_dims_t *dims, const uint8_t *e, const uint8_t *argmax,
+                             uint8_t *dx) {
+    if (dims->kernel_height <= dims->stride_height && dims->kernel_width <= dims->stride_width) {
+        scatter(dims, e, argmax, dx);
+    } else {
+        gather(dims, e, argmax, dx);
     }
 }
