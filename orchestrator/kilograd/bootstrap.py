@@ -12,6 +12,7 @@ import configparser
 import contextlib
 import fcntl
 import hashlib
+import html
 import os
 import re
 import shutil
@@ -181,12 +182,12 @@ def fetch_pip(folder: Path) -> Path:
 
 def newest_wheel(page: str) -> str:
     """Return the link of the newest release of pip on an index page."""
-    links = re.findall(r'href="([^"]*/pip-(\d+(?:\.\d+)*)-py3-none-any\.whl[^"]*)"', page)
+    links = re.findall(r'href="((?:[^"]*/)?pip-(\d+(?:\.\d+)*)-py3-none-any\.whl[^"]*)"', page)
     if not links:
         message = "the index lists no pip"
         raise ValueError(message)
     newest: str = max(links, key=lambda link: [int(part) for part in link[1].split(".")])[0]
-    return newest
+    return html.unescape(newest)
 
 
 def say(text: str) -> None:

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-INTERRUPTED = 130
-TOOL_FAILED = 2
-PYTEST_INTERRUPTED = 2
+CHECK_FAILED = 1
+TOOL_FAILED = 2  # for pytest: interrupted, or the tests could not even be collected
 ROBOT_FAILED_TESTS = 250  # up to so many failed tests are the exit code itself; above is trouble of another kind
 
 
@@ -27,7 +26,7 @@ def run(arguments: Sequence[str]) -> int:
         message = "the tests are not part of an installed kilograd"
         raise KilogradError(message, "run ./kilograd test in a checkout")
     code = _pytest(checkout, arguments)
-    if arguments or code == INTERRUPTED:
+    if arguments or code == TOOL_FAILED:
         return code
     return max(code, run_robot(checkout / "robot_tests", checkout / "build" / "robot"))
 
@@ -39,10 +38,7 @@ def _pytest(checkout: Path, arguments: Sequence[str]) -> int:
         message = "pytest is not installed"
         raise KilogradError(message, "pip install 'kilograd[test]'") from error
     os.chdir(checkout)
-    code = int(pytest.main(list(arguments)))
-    if code == PYTEST_INTERRUPTED:
-        return INTERRUPTED
-    return min(code, TOOL_FAILED)
+    return min(int(pytest.main(list(arguments))), TOOL_FAILED)
 
 
 def run_robot(suites: Path, out: Path) -> int:
@@ -54,4 +50,4 @@ def run_robot(suites: Path, out: Path) -> int:
     code = int(run_cli(["--outputdir", str(out), "--console", "dotted", str(suites)], exit=False))
     if code == 0:
         return 0
-    return 1 if code < ROBOT_FAILED_TESTS else TOOL_FAILED
+    return CHECK_FAILED if code < ROBOT_FAILED_TESTS else TOOL_FAILED

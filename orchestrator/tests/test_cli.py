@@ -217,7 +217,7 @@ def test_the_package_starts_as_a_module() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "code"), [("assert True", 0), ("assert False", 1), ("raise KeyboardInterrupt", 130), ("syntax error", 2)]
+    ("body", "code"), [("assert True", 0), ("assert False", 1), ("raise KeyboardInterrupt", 2), ("syntax error", 2)]
 )
 def test_test_returns_the_exit_code_of_pytest(tmp_path: Path, checkout: Path, body: str, code: int) -> None:
     """Continuous integration sees nothing else; arguments reach pytest."""
