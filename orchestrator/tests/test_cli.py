@@ -224,7 +224,7 @@ def test_test_returns_the_exit_code_of_pytest(tmp_path: Path, checkout: Path, bo
     (tmp_path / "test_it.py").write_text(f"def test_it():\n    {body}\n")
     command = [sys.executable, "-m", "kilograd", "test", "-p", "no:cacheprovider", "-k", "test_it", str(tmp_path)]
 
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == code
     assert (checkout / "orchestrator" / "tests").is_dir()
