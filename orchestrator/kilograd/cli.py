@@ -232,7 +232,7 @@ def _load(
 
 
 def _out(out: Path | None, experiment: Experiment) -> Path:
-    return out or Path("build") / experiment.name
+    return (out or Path("build") / experiment.name).absolute()
 
 
 def _about(module: Any) -> str:  # noqa: ANN401 - modules have no common type

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,6 @@ from kilograd.report import Report
 from test_report import BOARD, PLAN
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import RunCli
 
 
@@ -56,7 +55,7 @@ def test_run_gives_options_to_the_flow_and_prints_the_table(run_cli: RunCli, flo
     assert (done.returncode, experiment.name) == (0, "digits")
     assert (experiment.train.seed, experiment.train.epochs) == (7, 2)
     assert (list(options["boards"]), options["engine"]) == (["rp2040", "nrf52840"], "host")
-    assert str(options["out"]) == "there"
+    assert options["out"] == Path.cwd() / "there"
     assert "same bits as host" in done.stdout
     assert "training: " in done.stderr
 
@@ -68,7 +67,7 @@ def test_without_options_the_experiment_decides(run_cli: RunCli, flow: SimpleNam
     ((experiment, options),) = flow.calls
     assert options["boards"] == experiment.run.boards
     assert options["engine"] == experiment.run.engine
-    assert options["out"].parts == ("build", "digits")
+    assert options["out"] == Path.cwd() / "build" / "digits"
 
 
 @pytest.mark.parametrize("verb", [["run", "digits"], ["demo"], ["plan", "digits", "--board", "nrf52840"]])
