@@ -60,15 +60,24 @@ static void end_lap(kg_chip_t *chip) {
     chip->lap_cycles = chip->state.cycles;
 }
 
+// An instruction of the block is refused that unicorn would run. The instructions before it are skipped, too.
+static void refuse(kg_chip_t *chip, const kg_block_t *block, kg_special_t special, kg_fault_kind_t kind) {
+    const uint8_t *code = code_at(chip, block->pc, block->end - block->pc);
+    uint32_t pc = kg_find_special(chip, block, code, special);
+    uc_reg_write(chip->uc, UC_ARM_REG_PC, &(uint32_t){pc | 1u});
+    kg_fault(chip, kind, 0, 0, 0);
+}
+
 // Returns false when the block must not run.
 static bool before_special(kg_chip_t *chip, const kg_block_t *block) {
     if (chip->state.cycles >= chip->limit) {
-        kg_stop(chip, KG_SLICE);
+        kg_stop_now(chip, chip->wish);
     } else if (block->special & KG_LOOP_FOREVER) {
-        kg_stop(chip, KG_HALTED);
+        kg_stop_now(chip, KG_HALTED);
+    } else if (block->special & KG_NOT_ON_CORE) {
+        refuse(chip, block, KG_NOT_ON_CORE, KG_FAULT_UNDEFINED);
     } else if ((block->special & KG_USES_FPU) && !chip->fpu_on && chip->settings.fpu) {
-        chip->block = *block;
-        kg_fault(chip, KG_FAULT_FPU_OFF, block->pc, 0, 0);
+        refuse(chip, block, KG_USES_FPU, KG_FAULT_FPU_OFF);
     } else if (block->special & KG_LAP) {
         end_lap(chip);
     }

@@ -131,12 +131,25 @@ bool kg_chip_reset(kg_chip_t *chip) {
     return chip->watched;
 }
 
+// Unicorn stops behind a load but before a store has counted as done, so peripherals only ask for a stop.
 void kg_stop(kg_chip_t *chip, kg_reason_t reason) {
+    if (chip->wish == KG_SLICE) {
+        chip->wish = reason;
+        chip->limit = 0;
+    }
+}
+
+void kg_stop_now(kg_chip_t *chip, kg_reason_t reason) {
     if (!chip->stopping) {
         chip->stopping = true;
         chip->state.reason = reason;
         uc_emu_stop(chip->uc);
     }
+}
+
+static void set_limit(kg_chip_t *chip, uint64_t cycles) {
+    chip->limit = chip->state.cycles + cycles;
+    chip->wish = KG_SLICE;
 }
 
 // Runs until something stops it. Returns false when the run has ended, true to go on in the fault handler.
@@ -148,7 +161,7 @@ static bool run_once(kg_chip_t *chip) {
         chip->fault_pending = false;
         bool first = !chip->in_fault;
         chip->in_fault = true;
-        chip->limit = chip->state.cycles + FAULT_BUDGET;
+        set_limit(chip, FAULT_BUDGET);
         return first && kg_enter_hard_fault(chip);
     }
     if (!chip->stopping) {
@@ -162,7 +175,7 @@ const kg_state_t *kg_chip_run(kg_chip_t *chip, uint64_t cycles) {
     if (chip->in_fault) {
         return &chip->state;  // a fault is the end
     }
-    chip->limit = chip->state.cycles + cycles;
+    set_limit(chip, cycles);
     while (run_once(chip)) {
     }
     if (chip->in_fault) {

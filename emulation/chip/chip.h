@@ -55,6 +55,7 @@ typedef struct {
     uint8_t unit;          // execution unit; KG_NO_UNIT: never pairs
     uint8_t copies;        // how many of that unit the core has
     uint8_t first_only;    // may only be the first of a pair
+    uint8_t missing;       // the core does not have these instructions
 } kg_cost_t;
 
 typedef struct {
@@ -74,9 +75,8 @@ typedef struct {
 typedef enum { KG_ACCESS_WRITE = 1, KG_ACCESS_EXECUTE = 2 } kg_permission_t;
 
 typedef enum {
-    KG_SLICE,        // the number of cycles asked for has passed
+    KG_SLICE,        // the number of cycles asked for has passed, or the host must take the output
     KG_WAITING,      // the firmware polls an empty receiver
-    KG_OUTPUT_FULL,  // the host must take the output
     KG_FAULT,        // see fault
     KG_HALTED,       // a branch to itself, or a sleep that nothing can end
     KG_RESET,        // the firmware asked for a system reset

@@ -40,17 +40,14 @@ void kg_fault(kg_chip_t *chip, kg_fault_kind_t kind, uint32_t address, uint32_t 
         fault->value = value;
         fault->output = (uint32_t)chip->wire.output_bytes;
         read_registers(chip, fault->registers);
-        bool fetch = kind == KG_FAULT_FETCH || kind == KG_FAULT_NOT_CODE;
-        if (fetch || kind == KG_FAULT_FPU_OFF) {
+        if (kind == KG_FAULT_FETCH) {
             fault->registers[15] = address;
         }
-        if (!fetch && kind != KG_FAULT_FPU_OFF && kind != KG_FAULT_STEP) {
-            kg_take_back(chip, fault->registers[15]);
-        }
+        kg_take_back(chip, fault->registers[15]);
         kg_nvic_fault_status(chip, kind, address);
     }
     chip->fault_pending = true;
-    kg_stop(chip, KG_FAULT);
+    kg_stop_now(chip, KG_FAULT);
 }
 
 static kg_fault_kind_t memory_fault(kg_chip_t *chip, uc_mem_type type, uint32_t address) {
@@ -108,7 +105,7 @@ static void on_exception(uc_engine *uc, uint32_t number, void *user) {
     (void)uc;
     kg_chip_t *chip = user;
     if (chip->in_fault) {
-        kg_stop(chip, KG_FAULT);  // the handler returns or halts at BKPT
+        kg_stop_now(chip, KG_FAULT);  // the handler returns or halts at BKPT
     } else if (number == EXCEPTION_DATA) {
         kg_fault(chip, KG_FAULT_UNALIGNED, 0, 0, 0);
     } else if (number == EXCEPTION_BKPT) {
@@ -116,7 +113,7 @@ static void on_exception(uc_engine *uc, uint32_t number, void *user) {
     } else if (number == EXCEPTION_SVC) {
         kg_fault(chip, KG_FAULT_SUPERVISOR, 0, 0, 0);
     } else if (number == EXCEPTION_NO_FPU) {
-        kg_fault(chip, KG_FAULT_FPU_OFF, kg_register(chip, UC_ARM_REG_PC), 0, 0);
+        kg_fault(chip, KG_FAULT_FPU_OFF, 0, 0, 0);
     } else {
         kg_fault(chip, KG_FAULT_UNDEFINED, 0, 0, 0);
     }
@@ -127,7 +124,9 @@ static void on_exception(uc_engine *uc, uint32_t number, void *user) {
 static bool on_page(uc_engine *uc, uint64_t page, uc_mem_type type, uc_tlb_entry *entry, void *user) {
     (void)uc;
     kg_chip_t *chip = user;
-    forget_if_then(chip);
+    if (type != UC_MEM_FETCH) {
+        forget_if_then(chip);
+    }
     kg_memory_t *memory = kg_find_memory(chip, (uint32_t)page, 1);
     bool data = memory != NULL && memory->permissions == KG_ACCESS_WRITE;
     if (data && type == UC_MEM_FETCH) {

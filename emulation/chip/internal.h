@@ -21,7 +21,7 @@ typedef struct {
     uint16_t special;       // kg_special_t
 } kg_block_t;
 
-typedef enum { KG_PLAIN, KG_LAP = 1, KG_LOOP_FOREVER = 2, KG_USES_FPU = 4 } kg_special_t;
+typedef enum { KG_PLAIN, KG_LAP = 1, KG_LOOP_FOREVER = 2, KG_USES_FPU = 4, KG_NOT_ON_CORE = 8 } kg_special_t;
 
 typedef struct {
     uint32_t base, size, permissions;
@@ -54,7 +54,8 @@ struct kg_chip {
     uc_engine *uc;
     kg_block_t *blocks;
     kg_block_t block;       // the one that runs; a copy, as entries can be evicted
-    uint64_t limit;         // of cycles in this run
+    uint64_t limit;         // of cycles in this run; 0 when something wants it to stop
+    kg_reason_t wish;       // why it stops at the limit
     uint64_t clock_behind;  // cycles that `state.cycles` is ahead of the instruction that accesses a peripheral
     bool stopping;          // a stop was asked for: the block that is announced will not run
     bool watched;
@@ -77,7 +78,8 @@ struct kg_chip {
 
 // chip.c
 kg_memory_t *kg_find_memory(kg_chip_t *chip, uint32_t address, uint32_t bytes);
-void kg_stop(kg_chip_t *chip, kg_reason_t reason);
+void kg_stop(kg_chip_t *chip, kg_reason_t reason);       // before the next block
+void kg_stop_now(kg_chip_t *chip, kg_reason_t reason);   // only where the run cannot go on
 uint32_t kg_register(kg_chip_t *chip, int id);
 
 // decode.c: finds the row of the instruction at code (two halfwords may be read) and its length in bytes; NULL if no
@@ -89,6 +91,7 @@ uint32_t kg_list_length(const kg_row_t *row, uint32_t word);
 
 // timing.c: fills everything of a block but its table key. Code ends at the block's end.
 void kg_time_block(kg_chip_t *chip, kg_block_t *block, const uint8_t *code);
+uint32_t kg_find_special(kg_chip_t *chip, const kg_block_t *block, const uint8_t *code, kg_special_t special);
 
 // blocks.c
 void kg_block_hook(uc_engine *uc, uint64_t address, uint32_t size, void *user);

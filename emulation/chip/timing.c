@@ -101,6 +101,29 @@ static void note_uncovered(kg_chip_t *chip, uint32_t word, uint32_t address) {
     }
 }
 
+static kg_special_t special_of(const kg_chip_t *chip, const kg_row_t *row) {
+    if (chip->settings.costs[row->kind].missing) {
+        return KG_NOT_ON_CORE;
+    }
+    return row->fpu ? KG_USES_FPU : KG_PLAIN;
+}
+
+// Returns the address of the block's first instruction of a kind.
+uint32_t kg_find_special(kg_chip_t *chip, const kg_block_t *block, const uint8_t *code, kg_special_t special) {
+    uint32_t at = block->pc;
+    while (code != NULL && at < block->end) {
+        uint32_t word;
+        uint32_t bytes = kg_instruction_bytes((uint16_t)(code[0] | code[1] << 8));
+        const kg_row_t *row = kg_decode(&chip->settings, code, bytes, &word);
+        if (row != NULL && special_of(chip, row) == special) {
+            return at;
+        }
+        at += bytes;
+        code += bytes;
+    }
+    return block->pc;
+}
+
 void kg_time_block(kg_chip_t *chip, kg_block_t *block, const uint8_t *code) {
     static const kg_row_t unknown;  // of class 0, which is the table's default
     pipeline_t pipe = empty_pipeline();
@@ -117,7 +140,7 @@ void kg_time_block(kg_chip_t *chip, kg_block_t *block, const uint8_t *code) {
             note_uncovered(chip, word, at);
             row = &unknown;
         }
-        block->special |= row->fpu ? KG_USES_FPU : KG_PLAIN;
+        block->special = (uint16_t)(block->special | special_of(chip, row));
         block->instructions++;
         issue(&pipe, &chip->settings.costs[row->kind], row, word);
         in_it = it_left > 0;

@@ -50,7 +50,8 @@ uint8_t kg_wire_take(kg_chip_t *chip) {
     return chip->wire.input[chip->wire.input_next++];
 }
 
-// Full output stops the run at the end of the block; the bytes until then find room in the second half.
+// Full output ends the run before the next block; the bytes until then find room in the second half. Not kg_stop: a stop
+// inside a block repeats the instruction that wrote the byte.
 void kg_wire_put(kg_chip_t *chip, uint8_t byte) {
     kg_wire_t *wire = &chip->wire;
     wire->idle_polls = 0;
@@ -61,7 +62,7 @@ void kg_wire_put(kg_chip_t *chip, uint8_t byte) {
         wire->output[wire->output_bytes++] = byte;
     }
     if (wire->output_bytes >= OUTPUT_ROOM) {
-        kg_stop(chip, KG_OUTPUT_FULL);
+        chip->limit = 0;
     }
 }
 

@@ -117,7 +117,7 @@ class BuiltinEngine:
                 raise self._fault(state.fault)
             if sent := self._receive():
                 return sent
-            if state.reason not in {native.SLICE, native.OUTPUT_FULL}:
+            if state.reason != native.SLICE:
                 raise self._end(state)
             if state.cycles >= end:
                 raise self._hang(state)
@@ -127,7 +127,7 @@ class BuiltinEngine:
         state = self._library.kg_chip_run(self._handle(), cycles).contents
         if state.reason == native.FAULT:
             raise self._fault(state.fault)
-        return "" if state.reason in {native.SLICE, native.OUTPUT_FULL} else self._end(state).message
+        return "" if state.reason == native.SLICE else self._end(state).message
 
     def step_counts(self) -> dict[int, StepCount]:
         """Return counts by step number since the last reset of counts."""

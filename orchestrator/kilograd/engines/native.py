@@ -26,7 +26,7 @@ BITS = 5
 MAY_WRITE, MAY_EXECUTE = 1, 2
 
 # kg_reason_t
-SLICE, WAITING, OUTPUT_FULL, FAULT, HALTED, RESET, INTERRUPTS, BROKEN = range(8)
+SLICE, WAITING, FAULT, HALTED, RESET, INTERRUPTS, BROKEN = range(7)
 FLOWS = ("straight", "conditional", "always", "it")
 
 
@@ -49,7 +49,7 @@ class _Cost(Structure):
         (name, c_uint8)
         for name in (
             *("cycles", "per_register", "taken", "latency", "early", "late"),
-            *("follow", "load", "unit", "copies", "first_only"),
+            *("follow", "load", "unit", "copies", "first_only", "missing"),
         )
     )
 
@@ -180,6 +180,7 @@ def _cost(name: str, timing: Timing) -> _Cost:
         unit=units.index(cost.unit),
         copies=timing.core.units.get(cost.unit, 1),
         first_only=cost.first_only,
+        missing=name in timing.core.missing,
     )
 
 

@@ -92,6 +92,8 @@ class CoreTiming(_Strict):
     unicorn: str
     cpuid: int
     fpu: bool
+    missing: tuple[str, ...] = ()
+    """Classes that the core does not have although unicorn would run them."""
     units: dict[str, int] = {}
     default: Cost
     costs: dict[str, Cost]
@@ -127,7 +129,7 @@ def load_timing(core: str) -> Timing:
     folder = paths.share() / "emulation" / "timing"
     thumb = _read(folder / "thumb.toml", _Thumb)
     costs = _read(folder / f"{core}.toml", CoreTiming)
-    unknown = [name for name in costs.costs if name not in thumb.classes]
+    unknown = [name for name in (*costs.costs, *costs.missing) if name not in thumb.classes]
     unknown += [kind for _, kind in (*thumb.patterns.halfword, *thumb.patterns.word) if kind not in thumb.classes]
     unknown += [cost.unit for cost in costs.costs.values() if cost.unit and cost.unit not in costs.units]
     if unknown:

@@ -1,0 +1,489 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The virtual chip: what it refuses, how it reports it, its UARTs, and counts by step."""
+
+from __future__ import annotations
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from chip.programs import board, ram, start
+
+from kilograd import bench_engine
+from kilograd.engines.base import StepCount
+from kilograd.engines.builtin import BuiltinEngine
+from kilograd.errors import KilogradError
+from kilograd.platforms.board import boards, load_board
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+M0, M4, M7 = "rp2040", "nrf52840", "imxrt1062"
+ALL = boards()
+THUMB_2 = (M4, M7)
+
+
+def fault(code: str, name: str, folder: Path) -> KilogradError:
+    """Return the error with which a program ends."""
+    with start(code, name, folder) as chip, pytest.raises(KilogradError) as caught:
+        chip.read()
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "what"),
+    [
+        (ALL, "ldr r0, =0x30000000\nldr r1, [r0]", "read of 4 bytes from 0x30000000 (unmapped)"),
+        (ALL, "ldr r0, =0x30000000\nldrb r1, [r0, #1]", "read of 1 bytes from 0x30000001 (unmapped)"),
+        (ALL, "ldr r0, =0x30000000\nstrh r1, [r0, #2]", "write of 2 bytes to 0x30000002 (unmapped)"),
+        (ALL, "ldr r0, =reset\nsubs r0, #1\nstr r1, [r0]", "write of 4 bytes to {vectors} (read-only memory)"),
+        (ALL, "ldr r0, =0x20001001\nbx r0", "execution of 0x20001000 (not executable)"),
+        (ALL, "ldr r0, =0x30000001\nblx r0", "execution of 0x30000000 (unmapped)"),
+        (ALL, "ldr r0, =stop\nmovs r1, #1\nbics r0, r1\nbx r0", "branch to an even address"),
+        (ALL, "udf #0", "undefined instruction"),
+        (ALL, "bkpt #0", "breakpoint"),
+        (ALL, "svc #0", "supervisor call"),
+        (ALL, "1: push {{r0-r7}}\nb 1b", "stack overflow"),
+        (ALL, "ldr r0, =0x900\nmov r1, sp\nsubs r1, r0\nmov sp, r1\nstr r0, [sp, #4]", "stack overflow"),
+        (ALL, "ldr r0, =0x40090000\nldr r1, [r0]", "read of 4 bytes from 0x40090000 (unmapped)"),
+        # What a Cortex-M0+ does not have.
+        ((M0,), "ldr r0, =0x20001001\nldr r1, [r0]", "unaligned access"),
+        ((M0,), "ldr r0, =0x20001001\nstrh r1, [r0]", "unaligned access"),
+        ((M0,), ".short 0xFBB0, 0xF0F1 // udiv", "undefined instruction"),
+        ((M0,), ".short 0xBF08 // it eq", "undefined instruction"),
+        ((M0,), ".short 0xB100 // cbz r0", "undefined instruction"),
+        ((M0,), ".short 0xEE00, 0x0A10 // vmov s0, r0", "undefined instruction"),
+        # No double precision on the M4; no floating point before it is switched on.
+        ((M4,), "ldr r0, =0xE000ED88\nldr r1, =0xF00000\nstr r1, [r0]\nisb\n.short 0xEE30, 0x0B00", "undefined instruction"),
+        (THUMB_2, "vmov s0, r0", "CPACR has it switched off"),
+    ],
+)  # fmt: skip
+def test_the_chip_refuses_what_the_hardware_refuses(
+    names: tuple[str, ...], code: str, what: str, tmp_path: Path
+) -> None:
+    """A program that would fault on silicon must not pass on the virtual chip."""
+    for name in names:
+        error = fault(code.replace("{{", "{").replace("}}", "}"), name, tmp_path)
+
+        assert error.message.startswith(f"fault on {name}: ")
+        assert what.format(vectors=f"{board(name).vector_table + 16:#010x}") in error.message
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        (M4, "ldr r0, =0x20001001\nldr r1, [r0]\nstr r1, [r0, #4]\nstrh r1, [r0]"),
+        (M7, "ldr r0, =0x20000FFE\nldr r1, [r0]\nstr r1, [r0]"),
+        (M0, "ldr r0, =0x11000100\nldr r1, [r0]"),
+    ],
+)
+def test_the_chip_allows_what_the_hardware_allows(name: str, code: str, tmp_path: Path) -> None:
+    """Unaligned words on Armv7-M, also across pages, and the RP2040's further addresses of its flash."""
+    with start(code, name, tmp_path) as chip:
+        assert "has halted" in chip.advance(1000)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_fault_names_function_line_caller_and_registers(name: str, tmp_path: Path) -> None:
+    """The report must be enough to find the mistake."""
+    code = """ldr r5, =0x12345678
+        bl broken
+        b stop
+        .type broken, %function
+        .thumb_func
+    broken:
+        ldr r0, =0x30012344
+        nop
+        str r5, [r0]
+        nop
+        bx lr
+        .size broken, . - broken"""
+
+    error = fault(code, name, tmp_path)
+
+    source = (tmp_path / "program.s").read_text(encoding="utf-8").splitlines()
+    line = next(number for number, text in enumerate(source, 1) if "str r5" in text)
+    call = next(number for number, text in enumerate(source, 1) if "b stop" in text)
+    assert f"at   broken+0x4 (program.s:{line})" in error.hint
+    assert f"(program.s:{call})" in error.hint.splitlines()[1]
+    assert "r5 12345678" in error.hint
+    assert "r0 30012344" in error.hint
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_counts_stop_at_the_fault(name: str, tmp_path: Path) -> None:
+    """What stands behind the faulting instruction in its block has not run."""
+    with start("nop\nnop\nudf #0\n.rept 50\nnop\n.endr", name, tmp_path) as chip:
+        with pytest.raises(KilogradError):
+            chip.read()
+
+        # Two before the fault, and the handler's branch to itself does not count.
+        assert chip.instructions == 2
+
+
+HANDLER = """
+        ldr r0, =0x20001000     // a vector table in RAM
+        ldr r1, =handler
+        str r1, [r0, #12]
+        ldr r1, =0xE000ED08
+        str r0, [r1]
+        movs r0, #0xA0
+        movs r1, #0xA1
+        movs r2, #0xA2
+        movs r3, #0xA3
+        bl 1f
+    1:  {fault}
+        b stop
+        .balign 4
+        .ltorg
+        .type handler, %function
+        .thumb_func
+    handler:
+        mov r4, lr
+        mrs r5, ipsr
+        mov r6, sp
+        ldr r7, =0x20002000
+        ldm r6!, {{r0, r1, r2, r3}}
+        stm r7!, {{r0, r1, r2, r3, r4, r5}}
+        ldm r6!, {{r0, r1, r2, r3}}
+        stm r7!, {{r0, r1, r2, r3, r6}}
+        b ."""
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_hard_fault_handler_gets_the_frame_of_the_manual(name: str, tmp_path: Path) -> None:
+    """The firmware's own handler reads r0-r3, r12, lr, pc and xPSR from its stack, vectors from VTOR."""
+    with start(HANDLER.format(fault="udf #0"), name, tmp_path) as chip:
+        with pytest.raises(KilogradError) as caught:
+            chip.read()
+        saved = [ram(chip, 0x2000 + 4 * index, name) for index in range(11)]
+
+    r0, r1, r2, r3, link, number, _, lr, pc, status, sp = saved
+    assert (r0, r1, r2, r3) == (0xA0, 0xA1, 0xA2, 0xA3)
+    assert link == 0xFFFFFFF9
+    assert number == 3
+    assert lr == pc + 1
+    assert f"pc {pc:08x}" in caught.value.hint
+    assert status & 1 << 24
+    assert sp == board(name).ram.base + board(name).stack_bytes
+
+
+def test_a_refused_instruction_is_named_by_its_own_line(tmp_path: Path) -> None:
+    """The floating point unit is off for one instruction in the middle of a block."""
+    error = fault("nop\nnop\nvmov s0, r0\nnop", M4, tmp_path)
+
+    source = (tmp_path / "program.s").read_text(encoding="utf-8").splitlines()
+    line = next(number for number, text in enumerate(source, 1) if "vmov" in text)
+    assert f"(program.s:{line})" in error.hint.splitlines()[0]
+
+
+def test_a_used_up_stack_is_replaced_for_the_handler(tmp_path: Path) -> None:
+    """After an overflow there is no room for a frame: the handler gets a fresh stack."""
+    with start(HANDLER.format(fault="1: push {r0}\nb 1b"), M0, tmp_path) as chip:
+        with pytest.raises(KilogradError, match="stack overflow"):
+            chip.read()
+
+        assert ram(chip, 0x2000 + 4 * 10, M0) == board(M0).ram.base + board(M0).stack_bytes
+
+
+def test_the_fault_status_registers_tell_the_cause(tmp_path: Path) -> None:
+    """Handlers on Armv7-M print CFSR, HFSR and BFAR."""
+    code = HANDLER.format(fault="ldr r0, =0x30000000\nldr r0, [r0]").replace(
+        "b .", "ldr r0, =0xE000ED28\nldr r1, [r0]\nldr r2, [r0, #4]\nldr r3, [r0, #16]\nstm r7!, {r1, r2, r3}\nb ."
+    )
+
+    with start(code, M4, tmp_path) as chip:
+        with pytest.raises(KilogradError, match="unmapped"):
+            chip.read()
+        status = [ram(chip, 0x2000 + 4 * index, M4) for index in (11, 12, 13)]
+
+    # PRECISERR and BFARVALID; FORCED; the address.
+    assert status == [0x8200, 0x40000000, 0x30000000]
+
+
+PL011 = """
+        ldr r0, =0x40034000
+        movs r1, #72
+        str r1, [r0, #0x24]
+        movs r1, #0x70
+        str r1, [r0, #0x2C]
+        ldr r1, =0x301
+        str r1, [r0, #0x30]
+        movs r7, #0x10
+    """
+
+ECHO = PL011 + """
+    1:  ldr r1, [r0, #0x18]
+        tst r1, r7
+        bne 1b
+        ldr r1, [r0]
+        adds r1, #1
+        str r1, [r0]
+        b 1b"""
+
+
+def read_all(chip: BuiltinEngine, count: int) -> bytes:
+    """Read until so many bytes have come."""
+    data = b""
+    while len(data) < count:
+        data += chip.read()
+    return data
+
+
+def test_bytes_go_in_and_out_in_order(tmp_path: Path) -> None:
+    """More bytes than any buffer of the chip holds, in one write."""
+    data = bytes(index * 7 % 251 for index in range(200_000))
+
+    with start(ECHO, M0, tmp_path) as chip:
+        chip.write(data)
+        got = read_all(chip, len(data))
+
+    assert bytes((value + 1) % 256 for value in data) == got
+
+
+def test_a_firmware_that_waits_for_input_ends_the_read(tmp_path: Path) -> None:
+    """The host must not wait for an answer that cannot come, and may go on afterwards."""
+    with start(ECHO, M0, tmp_path) as chip:
+        with pytest.raises(KilogradError, match="waits for more input"):
+            chip.read()
+        chip.write(b"a")
+
+        assert chip.read() == b"b"
+
+
+def test_a_uart_that_is_not_enabled_is_silent(tmp_path: Path) -> None:
+    """As on silicon: a forgotten enable bit must not go unnoticed."""
+    code = "ldr r0, =0x40034000\nmovs r1, #65\nstr r1, [r0]"
+
+    error = fault(code, M0, tmp_path)
+
+    assert "has halted" in error.message
+
+
+# Sends 200 bytes from RAM or from flash.
+UARTE = """
+        ldr r0, =0x40002000
+        movs r1, #8
+        str r1, [r0, #0x500]
+        ldr r1, ={source}
+        str r1, [r0, #0x544]
+        movs r1, #200
+        str r1, [r0, #0x548]
+        movs r1, #1
+        str r1, [r0, #8]
+    1:  ldr r1, [r0, #0x120]
+        cmp r1, #1
+        bne 1b"""
+
+
+def test_easydma_sends_from_ram(tmp_path: Path) -> None:
+    """The nRF52840's UARTE fetches a whole buffer by itself."""
+    code = "ldr r2, =0x20001000\nmovs r3, #0\n2: strb r3, [r2, r3]\nadds r3, #1\ncmp r3, #200\nbne 2b\n"
+
+    with start(code + UARTE.format(source="0x20001000"), M4, tmp_path) as chip:
+        assert read_all(chip, 200) == bytes(range(200))
+
+
+def test_easydma_does_not_reach_flash(tmp_path: Path) -> None:
+    """On silicon a pointer into flash is a HardFault or sends rubbish."""
+    error = fault(UARTE.format(source="0x100"), M4, tmp_path)
+
+    assert "DMA of 200 bytes at 0x00000100 (not RAM)" in error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("wfi\nnop", "has halted"),
+        ("ldr r0, =0xE000ED0C\nldr r1, =0x05FA0004\nstr r1, [r0]\n1: b 2f\n2: b 1b", "asked for a system reset"),
+        ("ldr r0, =0xE000E100\nmovs r1, #4\nstr r1, [r0]\n1: b 2f\n2: b 1b", "enabled an interrupt"),
+        ("ldr r0, =0xE000E010\nmovs r1, #7\nstr r1, [r0]\n1: b 2f\n2: b 1b", "enabled an interrupt"),
+        ("1: b 2f\n2: b 1b", "sent nothing for 0.002 s of its time"),
+    ],
+)
+@pytest.mark.parametrize("name", ALL)
+def test_a_firmware_that_will_never_answer_ends_with_the_reason(name: str, code: str, why: str, tmp_path: Path) -> None:
+    """Every such end is an error at once, or at the limit of virtual time, and says where the firmware is."""
+    start(code, name, tmp_path).close()
+
+    with BuiltinEngine(tmp_path / "program.elf", board(name), time_limit_s=0.002) as chip:
+        with pytest.raises(KilogradError, match=why) as caught:
+            chip.read()
+
+        assert chip.cycles < 0.003 * board(name).clock_hz
+    assert re.search(r"it is at .*\(program\.s:\d+\)", caught.value.hint)
+
+
+LAPS = """
+        movs r6, #3
+    1:  ldr r2, =-1
+        bl kg_trainer_lap
+        nop
+        nop
+        movs r2, #5
+        bl kg_trainer_lap
+        movs r2, #7
+        bl kg_trainer_lap
+        subs r6, #1
+        bne 1b
+        {more}
+        b stop
+        .type kg_trainer_lap, %function
+        .thumb_func
+    kg_trainer_lap:
+        nop
+        bx lr
+    """
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_steps_are_counted_from_lap_to_lap(name: str, tmp_path: Path) -> None:
+    """kg_trainer_lap ends a step at its entry; the lap itself belongs to the next one."""
+    with start(LAPS.format(more=""), name, tmp_path) as chip:
+        chip.advance(10_000)
+        counts = chip.step_counts()
+        chip.reset_counts()
+
+        assert set(counts) == {5, 7}
+        # nop, bx, nop, nop, movs, bl: 6. nop, bx, movs, bl: 4. Three rounds each.
+        assert (counts[5].instructions, counts[5].runs) == (18, 3)
+        assert (counts[7].instructions, counts[7].runs) == (12, 3)
+        if name == M0:
+            # nop 1, bx 2, nop, nop, movs 3, bl 3.
+            assert counts[5] == StepCount(18, 3 * 9, 3)
+        assert chip.step_counts() == {}
+
+
+def test_a_step_number_out_of_range_is_a_fault(tmp_path: Path) -> None:
+    """It would mean that the firmware's tables are damaged."""
+    error = fault(LAPS.format(more="ldr r2, =123456\nbl kg_trainer_lap"), M0, tmp_path)
+
+    assert "kg_trainer_lap with step 123456" in error.message
+
+
+def test_counts_do_not_depend_on_how_the_host_sends(tmp_path: Path) -> None:
+    """Steps cost the same whether the host sends byte by byte or all at once."""
+    code = PL011 + """
+    1:  ldr r1, [r0, #0x18]
+        tst r1, r7
+        bne 1b
+        movs r2, #0
+        subs r2, #1
+        bl kg_trainer_lap
+        ldr r1, [r0]
+        movs r2, #0
+        bl kg_trainer_lap
+        str r1, [r0]
+        b 1b
+        .type kg_trainer_lap, %function
+        .thumb_func
+    kg_trainer_lap:
+        bx lr"""
+    results = []
+
+    for chunk in (1, 20):
+        with start(code, M0, tmp_path) as chip:
+            for first in range(0, 20, chunk):
+                chip.write(bytes(chunk))
+                read_all(chip, chunk)
+                assert first < 20
+            results.append(chip.step_counts())
+
+    assert results[0] == results[1]
+    assert results[0][0].runs == 20
+
+
+def test_chips_run_in_threads_side_by_side(tmp_path: Path) -> None:
+    """Boards are trained in parallel: what one counts must not depend on the others."""
+    code = "ldr r0, =200000\n1: subs r0, #1\nbne 1b"
+
+    def run(number: int) -> tuple[int, int]:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with start(code, ALL[number % 3], folder) as chip:
+            chip.advance(10_000_000)
+            return chip.instructions, chip.cycles
+
+    with ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(run, range(6)))
+
+    assert [400_002] * 6 == [instructions for instructions, _ in results]
+    assert results[:3] == results[3:]
+
+
+@pytest.mark.parametrize("name", THUMB_2)
+@pytest.mark.parametrize("address", ["0x20008000", "0xE0001004"])
+def test_a_load_inside_an_it_block_leaves_no_condition_behind(name: str, address: str, tmp_path: Path) -> None:
+    """Unicorn stores the IT state when a load touches a new page or a register: it must not reach the next block."""
+    code = f"""ldr r1, ={address}
+        movs r0, #0
+        movs r3, #0
+        it eq
+        ldreq r2, [r1]
+        cmp r0, #1
+        b 1f
+    1:  movs r3, #7
+        ldr r4, =0x20001000
+        str r3, [r4]"""
+
+    with start(code, name, tmp_path) as chip:
+        chip.advance(1000)
+
+        assert ram(chip, 0x1000, name) == 7
+
+
+@pytest.mark.parametrize(("name", "cpuid"), [(M0, 0x410CC601), (M4, 0x410FC241), (M7, 0x411FC271)])
+def test_the_core_says_what_it_is(name: str, cpuid: int, tmp_path: Path) -> None:
+    """CPUID as in the cores' technical reference manuals."""
+    code = "ldr r0, =0xE000ED00\nldr r1, [r0]\nldr r2, =0x20001000\nstr r1, [r2]"
+
+    with start(code, name, tmp_path) as chip:
+        chip.advance(1000)
+
+        assert cpuid == ram(chip, 0x1000, name)
+
+
+def test_firmware_for_another_board_is_refused(tmp_path: Path) -> None:
+    """Its bytes lie where this board has no memory."""
+    start("nop", M7, tmp_path).close()
+
+    with pytest.raises(KilogradError, match="outside the memory of nrf52840"):
+        BuiltinEngine(tmp_path / "program.elf", load_board(M4))
+
+
+def test_a_peripheral_without_a_model_is_an_error(tmp_path: Path) -> None:
+    """A board of one's own may name any class of Renode's."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    original = load_board(M4).folder
+    (folder / "board.toml").write_text((original / "board.toml").read_text(encoding="utf-8"), encoding="utf-8")
+    repl = (original / "nrf52840.repl").read_text(encoding="utf-8")
+    (folder / "mine.repl").write_text(f"{repl}\nspi: SPI.NRF52840_SPI @ sysbus 0x40003000\n", encoding="utf-8")
+    start("nop", M4, tmp_path).close()
+
+    with pytest.raises(KilogradError, match=r"no model of SPI\.NRF52840_SPI") as caught:
+        BuiltinEngine(tmp_path / "program.elf", load_board(str(folder)))
+
+    assert "UART.NRF52840_UART" in caught.value.hint
+
+
+def test_a_closed_chip_says_so(tmp_path: Path) -> None:
+    """Using it must not crash Python."""
+    chip = start("nop", M0, tmp_path)
+    chip.close()
+    chip.close()
+
+    with pytest.raises(KilogradError, match="closed"):
+        chip.read()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_benchmark_reports_what_it_ran(name: str) -> None:
+    """`kilograd bench engine` counts with the same counters as everything else."""
+    result = bench_engine.bench(name, instructions=20_000_000)
+
+    assert (result["schema"], result["engine"], result["board"]) == (1, "builtin", name)
+    assert result["instructions"] >= 20_000_000
+    assert result["mips"] == pytest.approx(result["instructions"] / result["seconds"] / 1e6, rel=0.05)
+    assert 0.5 < result["cycles"] / result["instructions"] < 2
