@@ -165,9 +165,12 @@ def problems(report: Report, limits: Mapping[str, Limits]) -> list[CheckFailedEr
 
 def does_not_fit(plan: PlanReport) -> CheckFailedError:
     """Return the error for a plan that exceeds its board: how much, which tensors, what would fit."""
-    needs = [f"{kind} {_share(memory)}" for kind, memory in _memories(plan) if not _within(memory)]
+    memories = (("RAM", plan.ram), ("flash", plan.flash))
+    needs = [
+        f"{kind} {_bytes(memory.total)} of {_bytes(memory.limit)}" for kind, memory in memories if not _within(memory)
+    ]
     segments = (
-        f"RAM: feature maps {_bytes(plan.ram.features)}, trained weights and gradients {_bytes(plan.ram.trained)}, "
+        f"RAM: feature maps {_bytes(plan.ram.features)}, weights and gradients {_bytes(plan.ram.trained)}, "
         f"stack {_bytes(plan.ram.stack)}, rest {_bytes(plan.ram.other)}; "
         f"flash: weights {_bytes(plan.flash.weights)}, code {_bytes(plan.flash.code)}"
     )
@@ -179,10 +182,11 @@ def does_not_fit(plan: PlanReport) -> CheckFailedError:
 def report_table(report: Report) -> Table:
     """Return the table for people: a column for each board, a row for each figure."""
     rows: list[tuple[str, Callable[[BoardReport], str]]] = [
+        ("engine", lambda b: b.engine),
         ("fits", lambda b: _yes(b.fits)),
-        ("accuracy before the shift", partial(_accuracy, "before_shift")),
-        ("accuracy after the shift", partial(_accuracy, "after_shift")),
-        ("accuracy trained on the chip", partial(_accuracy, "trained")),
+        ("accuracy before shift", partial(_accuracy, "before_shift")),
+        ("accuracy after shift", partial(_accuracy, "after_shift")),
+        ("accuracy after training", partial(_accuracy, "trained")),
         *_MEMORY_ROWS,
         *_phase_rows("cycles"),
         *_phase_rows("instructions"),
@@ -191,7 +195,7 @@ def report_table(report: Report) -> Table:
         ("training samples", lambda b: f"{b.steps:,}"),
         ("same bits as host", lambda b: _yes(b.same_bits)),
     ]
-    table = _table([f"{board.board} ({board.engine})" for board in report.boards])
+    table = _table([board.board for board in report.boards])
     for name, cell in rows:
         table.add_row(name, *(cell(board) for board in report.boards))
     return table
@@ -210,14 +214,16 @@ def plan_table(plans: Sequence[PlanReport]) -> Table:
 
 
 _MEMORY_ROWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
-    ("RAM", lambda b: _share(b.ram)),
+    ("RAM", lambda b: _used(b.ram)),
     ("  feature maps", lambda b: _bytes(b.ram.features)),
-    ("  trained weights + gradients", lambda b: _bytes(b.ram.trained)),
+    ("  weights and gradients", lambda b: _bytes(b.ram.trained)),
     ("  stack", lambda b: _bytes(b.ram.stack)),
     ("  rest", lambda b: _bytes(b.ram.other)),
-    ("flash", lambda b: _share(b.flash)),
+    ("  limit", lambda b: _bytes(b.ram.limit)),
+    ("flash", lambda b: _used(b.flash)),
     ("  fixed weights", lambda b: _bytes(b.flash.weights)),
     ("  code and tables", lambda b: _bytes(b.flash.code)),
+    ("  limit", lambda b: _bytes(b.flash.limit)),
 )
 
 
@@ -283,10 +289,6 @@ def _over_limits(board: BoardReport, limits: Limits) -> Iterable[CheckFailedErro
             yield CheckFailedError(message, f"the limit is in [limits.{board.board}] of the experiment")
 
 
-def _memories(plan: PlanReport) -> tuple[tuple[str, Ram | Flash], ...]:
-    return (("RAM", plan.ram), ("flash", plan.flash))
-
-
 def _within(memory: Ram | Flash) -> bool:
     return memory.limit is None or memory.total <= memory.limit
 
@@ -307,10 +309,8 @@ def _bytes(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,} B"
 
 
-def _share(memory: Ram | Flash) -> str:
-    if memory.limit is None:
-        return _bytes(memory.total)
-    return f"{memory.total:,} of {_bytes(memory.limit)} ({100 * memory.total / memory.limit:.0f} %)"
+def _used(memory: Ram | Flash) -> str:
+    return _bytes(memory.total) + ("" if memory.limit is None else f" ({100 * memory.total / memory.limit:.0f} %)")
 
 
 def _quantity(value: float | None, unit: str) -> str:

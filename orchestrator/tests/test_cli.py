@@ -102,8 +102,8 @@ def test_a_model_that_does_not_fit_fails_the_plan_after_printing_it(run_cli: Run
     done = run_cli("plan", "digits")
 
     assert done.returncode == 1
-    assert "396,048 of 270,336 B" in done.stdout
-    assert done.stderr.startswith("error: the model does not fit rp2040: it needs RAM 396,048 of 270,336 B")
+    assert "396,048 B (147 %)" in done.stdout
+    assert done.stderr.startswith("error: the model does not fit rp2040: it needs RAM 396,048 B of 270,336 B")
     assert flow.calls
 
 
