@@ -12,6 +12,7 @@ from kilograd.platforms.board import load_board
 
 if TYPE_CHECKING:
     import pytest
+
     from kilograd.platforms.board import Board
 
 PORT_TESTS = Path(__file__).parent / "port"

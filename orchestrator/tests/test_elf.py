@@ -7,6 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+
 from builds import model_firmware
 from kilograd import elf, tools
 from kilograd.errors import KilogradError

@@ -15,13 +15,14 @@
 #define DCDC_REG3_TRG 0x1Fu
 #define DCDC_1250_MV ((1250u - 800u) / 25u)
 
-#define GPR14 0x400AC038u
-#define GPR14_TCM_SIZES (0xFFu << 16)
-#define GPR14_DTCM_512K_ITCM_0 (0xA0u << 16)
-#define GPR16 0x400AC040u
-#define GPR16_FLEXRAM 7u
-#define GPR16_BANKS_FROM_GPR17_DTCM_ON 6u  // and ITCM off
-#define GPR17 0x400AC044u
+#define IOMUXC_GPR 0x400AC000u
+#define GPR14 0x38  // sizes: DTCM in bits 23:20, ITCM in bits 19:16
+#define GPR14_TCM_SIZES 0xFF0000
+#define GPR14_DTCM_512K_ITCM_0 0xA00000
+#define GPR16 0x40  // bit 2: banks as in GPR17, bit 1: DTCM on, bit 0: ITCM on
+#define GPR16_FLEXRAM 7
+#define GPR16_BANKS_FROM_GPR17_DTCM_ON 6
+#define GPR17 0x44  // two bits for each of 16 banks
 #define GPR17_ALL_DTCM 0xAAAAAAAAu
 _Static_assert(KG_RAM_BYTES == 512u * 1024u, "all 16 FlexRAM banks are DTCM");
 
@@ -85,12 +86,29 @@ _Static_assert(PLL_ARM_DIVIDER * 6000000u == KG_CORE_HZ, "the core clock comes i
 #define BAUD_DIVIDER ((CRYSTAL_HZ / SAMPLES + KG_UART_BAUD / 2u) / KG_UART_BAUD)
 #define UART_BAUD_8_SAMPLES ((SAMPLES - 1u) << 24)
 
-// Runs before RAM holds anything: the banks change places here.
-void kg_chip_reset(void) {
-    kg_put(GPR17, GPR17_ALL_DTCM);
-    kg_change(GPR16, GPR16_FLEXRAM, GPR16_BANKS_FROM_GPR17_DTCM_ON);
-    kg_change(GPR14, GPR14_TCM_SIZES, GPR14_DTCM_512K_ITCM_0);
-    kg_barrier();
+// Runs before RAM holds anything, as the banks change places here; in assembly, because a compiler
+// might use the stack.
+__attribute__((naked)) void kg_chip_reset(void) {
+    __asm__ volatile("ldr r0, =%c[gpr]\n\t"
+                     "ldr r1, =%c[all_dtcm]\n\t"
+                     "str r1, [r0, %[gpr17]]\n\t"
+                     "ldr r1, [r0, %[gpr16]]\n\t"
+                     "bic r1, r1, %[flexram]\n\t"
+                     "orr r1, r1, %[banks]\n\t"
+                     "str r1, [r0, %[gpr16]]\n\t"
+                     "ldr r1, [r0, %[gpr14]]\n\t"
+                     "bic r1, r1, %[sizes]\n\t"
+                     "orr r1, r1, %[dtcm]\n\t"
+                     "str r1, [r0, %[gpr14]]\n\t"
+                     "dsb\n\t"
+                     "isb\n\t"
+                     "bx lr\n\t"
+                     ".ltorg"
+                     :
+                     : [gpr] "i"(IOMUXC_GPR), [all_dtcm] "i"(GPR17_ALL_DTCM), [gpr14] "i"(GPR14),
+                       [gpr16] "i"(GPR16), [gpr17] "i"(GPR17), [flexram] "i"(GPR16_FLEXRAM),
+                       [banks] "i"(GPR16_BANKS_FROM_GPR17_DTCM_ON), [sizes] "i"(GPR14_TCM_SIZES),
+                       [dtcm] "i"(GPR14_DTCM_512K_ITCM_0));
 }
 
 static void raise_voltage(void) {
