@@ -70,12 +70,18 @@ void kg_step_input_gradient_u8(const void *args, kg_training_t *training) {
     kg_error_scale_see(a->dx_scale, (float)peak * (*a->w_scale * step_of(a->e_scale)));
 }
 
+// Sums below 2^28 times at most 8 fit 32 bits. Only an error scale that has followed vanishing errors asks for more:
+// what it saturates is renewed with the next minibatch.
+static kg_requant_t limited(float factor) {
+    return kg_requant_make(kg_minf(factor, 8.0f));
+}
+
 void kg_step_refresh_u8(const void *args, kg_training_t *training) {
     const kg_refresh_u8_t *a = args;
     (void)training;
-    a->quant->forward = kg_requant_make(*a->w_scale * a->x_scale / a->y_scale);
+    a->quant->forward = limited(*a->w_scale * a->x_scale / a->y_scale);
     if (a->dx_scale != NULL) {
-        a->quant->backward = kg_requant_make(*a->w_scale * step_of(a->e_scale) / a->dx_scale->scale);
+        a->quant->backward = limited(*a->w_scale * step_of(a->e_scale) / a->dx_scale->scale);
     }
 }
 
