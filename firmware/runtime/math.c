@@ -93,7 +93,8 @@ static uint32_t root_of(uint64_t x, int *inexact) {
     return (uint32_t)root;
 }
 
-// x = m 2^e with e even: the root of m 2^26 has at least two bits more than a float, and a sticky bit for the rest.
+// x = m 2^e with e even: the root of m 2^26 has at least one bit more than a float, and a sticky
+// bit below stands for the rest.
 float kg_sqrtf(float x) {
     if (!(x > 0.0f)) {
         return 0.0f;
@@ -115,7 +116,7 @@ float kg_sqrtf(float x) {
     }
     int inexact;
     uint32_t root = root_of(mantissa << 26, &inexact);
-    return (float)(root | (uint32_t)inexact) * kg_exp2i(exponent / 2 - 13) * scale;
+    return (float)(root << 1 | (uint32_t)inexact) * kg_exp2i(exponent / 2 - 14) * scale;
 }
 
 int32_t kg_ceil_log2(float x) {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kilograd.__main__ import main
+from twins import Twins, make_twins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,3 +57,9 @@ def run_cli() -> RunCli:
         return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
+    """Return a maker of host twins: every model is built once."""
+    return make_twins(tmp_path_factory.mktemp("twins"))

@@ -1,0 +1,753 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+An independent model of quantised training, in numpy: one uint8 training sample, and the update of both recipes.
+
+Written from the specification of the method and the comments in the headers of firmware/: whole numbers are int64,
+fixed-point factors are exact fractions, and float32 appears only where the runtime says float. The object names of the
+state are those of the generated tables, so that a whole state can be compared.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kilograd.types import Node, QuantisedGraph
+
+Array = NDArray[Any]
+Parts = dict[str, bytes]
+
+F = np.float32
+INT16_MAX = 32767
+FIRST_SHIFT = 6
+OUTPUT_EXPONENT = -7
+ZERO = F(0)
+ONE = F(1)
+PAPER_SCALE = F(2 / 255)
+GRADIENT, UPDATE, RESCALE, REQUANTISE = 0, 0x10000, 0x20000, 0x20001  # purposes of the dither
+QUANT = struct.Struct("<9i")
+PARAMETER = struct.Struct("<fii")
+SCALE = struct.Struct("<fiff")
+ADD_QUANT = struct.Struct("<8i")
+
+
+# --- arithmetic ------------------------------------------------------------------------------------------------------
+
+
+def fraction(factor: F) -> tuple[int, int]:
+    """Return a positive float32 as (24-bit mantissa, shift): mantissa * 2^-shift."""
+    mantissa, exponent = np.frexp(np.float64(factor))
+    return int(mantissa * 2**24), 24 - int(exponent)
+
+
+def requant(value: Array, factor: F) -> Array:
+    """Return floor(value * factor + 1/2), exactly."""
+    if factor <= 0:
+        return np.zeros_like(value)
+    mantissa, shift = fraction(factor)
+    product = value.astype(np.int64) * mantissa
+    if shift <= 0:
+        return product << -shift
+    return (product + (1 << (shift - 1))) >> shift if shift < 62 else np.zeros_like(value)
+
+
+def requant_pair(factor: F) -> tuple[int, int]:
+    """Return the multiplier and shift of kg_requant_t."""
+    if factor <= 0:
+        return 0, 1
+    mantissa, shift = fraction(factor)
+    return mantissa << 7, shift + 7
+
+
+def nearest(value: Array | F) -> Array:
+    """Round to the nearest integer, halves away from zero."""
+    wide = np.asarray(value, np.float64)
+    return (np.sign(wide) * np.floor(np.abs(wide) + 0.5)).astype(np.int64)
+
+
+def dither(seed: int, stream: int, tick: int, count: int) -> Array:
+    """Return the first numbers of a stream: a golden-ratio sequence from a hashed start, 32 bits each."""
+    mask = 0xFFFFFFFF
+    h = (seed * 0x85EBCA6B + stream * 0xC2B2AE35 + tick * 0x27D4EB2F + 0x165667B1) & mask
+    h = ((h ^ h >> 16) * 0x85EBCA6B) & mask
+    h = ((h ^ h >> 13) * 0xC2B2AE35) & mask
+    h ^= h >> 16
+    return (h + np.arange(count, dtype=np.uint64) * 0x9E3779B9).astype(np.int64) & mask
+
+
+def top_bits(numbers: Array, bits: int) -> Array:
+    """Return the top bits of 32-bit numbers."""
+    return numbers >> (32 - bits)
+
+
+def narrow(value: Array) -> Array:
+    """Saturate to the range of a gradient."""
+    return np.clip(value, -INT16_MAX, INT16_MAX)
+
+
+# --- windows ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Window:
+    """The taps of a sliding window: every tap sees a strided part of the padded map."""
+
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pads: tuple[int, int, int, int]
+
+    def pad(self, x: Array, value: int = 0) -> Array:
+        """Return maps (channels, height, width) with their padding."""
+        top, left, bottom, right = self.pads
+        return np.pad(x, ((0, 0), (top, bottom), (left, right)), constant_values=value)
+
+    def crop(self, padded: Array) -> Array:
+        """Return maps without their padding."""
+        top, left, bottom, right = self.pads
+        return padded[:, top : padded.shape[1] - bottom, left : padded.shape[2] - right]
+
+    def taps(self) -> list[tuple[int, int]]:
+        """Return all taps in row-major order."""
+        return [(u, v) for u in range(self.kernel[0]) for v in range(self.kernel[1])]
+
+    def seen(self, padded: Array, tap: tuple[int, int], size: tuple[int, ...]) -> Array:
+        """Return the view of padded maps under one tap: (channels, *size)."""
+        rows, cols = (
+            slice(tap[axis], tap[axis] + (size[axis] - 1) * self.stride[axis] + 1, self.stride[axis]) for axis in (0, 1)
+        )
+        return padded[:, rows, cols]
+
+
+def window(node: Node) -> Window:
+    """Return the window of a node with a window."""
+    kernel = node.attributes["kernel"] if node.weight is None else node.weight.shape[2:]
+    return Window(kernel, node.attributes["stride"], node.attributes["pads"])  # type: ignore[arg-type]
+
+
+# --- what changes ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Layer:
+    """A layer with weights; all arrays are (rows, columns) or (rows)."""
+
+    w: Array
+    b: Array
+    w_zero: int
+    w_scale: F
+    x_zero: int
+    x_scale: F
+    y_zero: int
+    y_scale: F
+    relu: bool
+    stream: int = 0
+    g: Array = field(default_factory=lambda: np.zeros(0))
+    gb: Array = field(default_factory=lambda: np.zeros(0))
+    g_shift: int = FIRST_SHIFT
+    e_exponent: int = OUTPUT_EXPONENT
+    forward: F = ZERO
+    backward: F = ZERO
+    statistics: Array = field(default_factory=lambda: np.zeros((0, 4)))
+
+
+@dataclass
+class Scale:
+    """The scale of an error tensor."""
+
+    scale: F
+    exponent: int = OUTPUT_EXPONENT
+    peak: F = ZERO
+    range: F = ZERO
+
+
+@dataclass
+class Join:
+    """Integer weights of two errors that become one."""
+
+    a_weight: int
+    b_weight: int
+    shift: int
+
+
+@dataclass(frozen=True)
+class Error:
+    """An error tensor: whole numbers around 0, whose step is the scale of this name times a factor."""
+
+    values: Array
+    scale: str
+    factor: F
+    masked: bool
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """A fixed-point factor that follows scales: of a layer, or of a join."""
+
+    kind: str
+    name: str
+    above: tuple[tuple[str, F], ...]
+    below: str | None
+
+
+class Oracle:
+    """A uint8 network in training."""
+
+    def __init__(self, quantised: QuantisedGraph, trained: frozenset[str], recipe: str = "best") -> None:
+        self.quantised, self.trained, self.recipe = quantised, trained, recipe
+        self.graph = quantised.graph
+        self.seed = self.samples = self.updates = 0
+        self.rate = F(0)
+        self.producer = {node.output: node for node in self.graph.nodes}
+        self.needs_error = self._needs_error()
+        self.layers: dict[str, Layer] = {}
+        self.scales: dict[str, Scale] = {}
+        self.joins: dict[str, Join] = {}
+        self.refreshes: dict[tuple[str, str], Refresh] = {}
+        self.underflow: dict[str, tuple[int, int]] = {}
+        """By error: elements that became zero without a reason, and all elements that were not masked."""
+        for node in self.graph.nodes:
+            if node.weight is not None:
+                self.layers[node.name] = self._layer(node)
+        self._number_streams()
+        self._dry_run()
+
+    # --- structure ---------------------------------------------------------------------------------------------------
+
+    def _needs_error(self) -> set[str]:
+        found: set[str] = set()
+        for node in self.graph.nodes:
+            if node.name in self.trained or found.intersection(node.inputs):
+                found.add(node.output)
+        return found
+
+    def _layer(self, node: Node) -> Layer:
+        stored = self.quantised.weights[node.name]
+        x, y = (self.quantised.formats[tensor] for tensor in (node.inputs[0], node.output))
+        rows = stored.weight.shape[0]
+        layer = Layer(
+            stored.weight.reshape(rows, -1).astype(np.int64), stored.bias.astype(np.int64),
+            stored.format.zero, F(stored.format.scale), x.zero, F(x.scale), y.zero, F(y.scale),
+            relu=bool(node.attributes.get("relu")),
+        )  # fmt: skip
+        layer.g = np.zeros(layer.w.shape, np.int64 if self.recipe == "best" else np.float64)
+        layer.gb = np.zeros(rows, np.int64)
+        layer.statistics = np.zeros((rows, 4))
+        layer.forward = layer.w_scale * layer.x_scale / layer.y_scale
+        return layer
+
+    def _number_streams(self) -> None:
+        """Give every trained layer its stream of dither: counted from the loss."""
+        names = [node.name for node in reversed(self.graph.nodes) if node.name in self.trained]
+        for number, name in enumerate(names):
+            self.layers[name].stream = number
+
+    def _dry_run(self) -> None:
+        """Learn which error scales and joins there are, by training on nothing; leave no other trace."""
+        shape = self.graph.shapes[self.graph.input]
+        values = self.forward(np.zeros(shape, np.int64))
+        self.backward(values, 0)
+        for scale in self.scales.values():
+            scale.peak = F(0)
+        for layer in self.layers.values():
+            layer.g[...] = 0
+            layer.gb[...] = 0
+            layer.statistics[...] = 0
+        self.underflow.clear()
+        self.refresh()
+
+    def source(self, tensor: str) -> str:
+        """Return the tensor that holds the values."""
+        node = self.producer.get(tensor)
+        return self.source(node.inputs[0]) if node is not None and node.op == "flatten" else tensor
+
+    def readers(self, tensor: str) -> int:
+        """Count the nodes that read a tensor, flatten aside."""
+        nodes = [node for node in self.graph.nodes if node.op != "flatten"]
+        return sum(self.source(used) == self.source(tensor) for node in nodes for used in node.inputs)
+
+    def rectified(self, tensor: str) -> bool:
+        """Tell whether a tensor's error is to be masked where its value is zero."""
+        node = self.producer.get(tensor)
+        if node is None:
+            return False
+        if node.op in {"max_pool", "flatten"}:
+            return self.rectified(node.inputs[0])
+        return node.op == "relu" or bool(node.attributes.get("relu"))
+
+    # --- forward -----------------------------------------------------------------------------------------------------
+
+    def forward(self, x: Array) -> dict[str, Array]:
+        """Return all tensors; the logits are float32."""
+        values = {self.graph.input: x.astype(np.int64)}
+        for node in self.graph.nodes:
+            inputs = [values[tensor] for tensor in node.inputs]
+            values[node.output] = getattr(self, f"_forward_{node.op}")(node, *inputs)
+        return values
+
+    def _forward_conv2d(self, node: Node, x: Array) -> Array:
+        layer, win, size = self.layers[node.name], window(node), self.graph.shapes[node.output][1:]
+        weight = self._grouped(node)
+        padded = win.pad(x - layer.x_zero)
+        sums = np.zeros((*weight.shape[:2], *size), np.int64)
+        for tap in win.taps():
+            seen = win.seen(padded, tap, size).reshape(weight.shape[0], -1, *size)
+            sums += np.einsum("goi,gihw->gohw", weight[..., tap[0], tap[1]], seen)
+        return self._output(layer, sums.reshape(-1, *size) + layer.b[:, None, None])
+
+    def _grouped(self, node: Node) -> Array:
+        """Return weights less their zero point: (groups, outputs, inputs, height, width)."""
+        layer, shape = self.layers[node.name], self.quantised.weights[node.name].weight.shape
+        groups = node.attributes.get("groups", 1)
+        assert isinstance(groups, int)
+        return (layer.w - layer.w_zero).reshape(groups, shape[0] // groups, *shape[1:])
+
+    def _forward_linear(self, node: Node, x: Array) -> Array:
+        layer = self.layers[node.name]
+        sums = (layer.w - layer.w_zero) @ (x - layer.x_zero) + layer.b
+        if node.output == self.graph.output:
+            return sums.astype(F) * (layer.w_scale * layer.x_scale)
+        return self._output(layer, sums)
+
+    def _output(self, layer: Layer, sums: Array) -> Array:
+        low = layer.y_zero if layer.relu else 0
+        return np.clip(layer.y_zero + requant(sums, layer.forward), low, 255)
+
+    def _forward_max_pool(self, node: Node, x: Array) -> Array:
+        return self._windows(node, x, fill=-1).max(axis=0)
+
+    def _windows(self, node: Node, x: Array, fill: int) -> Array:
+        """Return what each tap sees: (taps, channels, *size)."""
+        win, size = window(node), self.graph.shapes[node.output][1:]
+        padded = win.pad(x, fill)
+        return np.stack([win.seen(padded, tap, size) for tap in win.taps()])
+
+    def _forward_average_pool(self, node: Node, x: Array) -> Array:
+        inside, outside = (self.quantised.formats[tensor] for tensor in (node.inputs[0], node.output))
+        taps = self._windows(node, x - inside.zero, fill=0)
+        factor = F(inside.scale) / (F(outside.scale) * F(len(taps)))
+        return np.clip(outside.zero + requant(taps.sum(axis=0), factor), 0, 255)
+
+    def _forward_add(self, node: Node, a: Array, b: Array) -> Array:
+        forms = [self.quantised.formats[tensor] for tensor in (*node.inputs, node.output)]
+        ratios = [F(form.scale) / F(forms[2].scale) for form in forms[:2]]
+        weights = join_weights(*ratios)
+        sums = (a - forms[0].zero) * weights.a_weight + (b - forms[1].zero) * weights.b_weight
+        low = forms[2].zero if node.attributes.get("relu") else 0
+        return np.clip(forms[2].zero + ((sums + (1 << (weights.shift - 1))) >> weights.shift), low, 255)
+
+    def _forward_relu(self, node: Node, x: Array) -> Array:
+        return np.maximum(x, self.quantised.formats[node.inputs[0]].zero)
+
+    def _forward_flatten(self, _: Node, x: Array) -> Array:
+        return x.reshape(-1)
+
+    # --- backward ----------------------------------------------------------------------------------------------------
+
+    def backward(self, values: Mapping[str, Array], label: int) -> None:
+        """Add one sample's gradients to the buffers, and see the peaks of the errors."""
+        self.values = values
+        self.errors: dict[str, list[Error]] = {}
+        logits = values[self.graph.output].astype(np.float64)
+        p = np.exp(logits - logits.max())
+        error = p / p.sum() - np.eye(len(p))[label]
+        scale = self._scale("loss_error")
+        quanta = np.clip(nearest(error / np.float64(scale.scale)), -128, 127)
+        self._give(self.graph.output, Error(quanta, "loss_error", F(1), masked=True))
+        for node in reversed(self.graph.nodes):
+            if node.output in self.needs_error:
+                getattr(self, f"_backward_{node.op}")(node, self._settle(node.output))
+
+    def _scale(self, name: str) -> Scale:
+        first = F(2.0**OUTPUT_EXPONENT) if self.recipe == "best" else PAPER_SCALE
+        return self.scales.setdefault(name, Scale(first))
+
+    def _step(self, error: Error) -> F:
+        return self.scales[error.scale].scale * error.factor
+
+    def _give(self, tensor: str, error: Error) -> None:
+        self.errors.setdefault(self.source(tensor), []).append(error)
+
+    def _pass(self, tensor: str, error: Error) -> None:
+        """Hand an error on unchanged to a tensor that needs it."""
+        if tensor in self.needs_error:
+            shape = self.graph.shapes[self.source(tensor)]
+            self._give(
+                tensor, Error(error.values.reshape(shape), error.scale, error.factor, not self.rectified(tensor))
+            )
+
+    def _off(self, tensor: str) -> Array:
+        """Return where the ReLU of a tensor is off."""
+        return self.values[tensor] <= self.quantised.formats[tensor].zero
+
+    def _early_mask(self, tensor: str) -> Array | None:
+        """Return where the only reader of a tensor must give it no error."""
+        if self.readers(tensor) > 1 or not self.rectified(tensor):
+            return None
+        return self._off(self.source(tensor))
+
+    def _settle(self, tensor: str) -> Error:
+        """Return the whole error of a tensor: joined, and masked after the last join."""
+        tensor = self.source(tensor)
+        errors = self.errors[tensor]
+        while len(errors) > 1:
+            pair = [errors.pop(0), errors.pop(0)]
+            errors.append(self._join(tensor, pair, last=not errors))
+        if self.rectified(tensor) and not errors[0].masked:
+            errors[0] = self._join(tensor, errors[:1], last=True)
+        return errors[0]
+
+    def _join(self, tensor: str, parts: list[Error], *, last: bool) -> Error:
+        name = f"{tensor}_error" if last else f"{tensor}_error_{len(self.errors[tensor])}"
+        scale = self._scale(name)
+        above = tuple((part.scale, part.factor) for part in parts)
+        self.refreshes.setdefault(("join", name), Refresh("join", name, above, name))
+        join = self.joins.setdefault(name, join_weights(*(part.factor for part in parts)))
+        sums = sum(part.values * weight for part, weight in zip(parts, (join.a_weight, join.b_weight), strict=False))
+        rounded = (sums + (1 << (join.shift - 1))) >> join.shift
+        off = self._off(tensor) if last and self.rectified(tensor) else None
+        kept = rounded if off is None else np.where(off, 0, rounded)
+        self._see(scale, int(np.abs(kept).max()), scale.scale)
+        return Error(np.clip(kept, -128, 127), name, F(1), masked=True)
+
+    def _see(self, scale: Scale, peak: int, unit: F) -> None:
+        scale.peak = max(scale.peak, F(peak) * unit)
+
+    def _below(self, node: Node, sums: Array, error: Error) -> None:
+        """Bring the sums of an input gradient to uint8, masked where the producer's ReLU was off."""
+        tensor = self.source(node.inputs[0])
+        layer = self.layers[node.name]
+        name = f"{tensor}_error_{node.name}" if self.readers(tensor) > 1 else f"{tensor}_error"
+        scale = self._scale(name)
+        above = ((error.scale, error.factor),)
+        self.refreshes[("layer", node.name)] = Refresh("layer", node.name, above, name)
+        if layer.backward == 0:
+            layer.backward = layer.w_scale * error.factor
+        off = self._early_mask(tensor)
+        sums = sums.reshape(self.graph.shapes[tensor])
+        kept = sums if off is None else np.where(off, 0, sums)
+        self._see(scale, int(np.abs(kept).max()), layer.w_scale * self._step(error))
+        quanta = np.clip(requant(kept, layer.backward), -128, 127)
+        lost, alive = self.underflow.get(name, (0, 0))
+        self.underflow[name] = lost + int(((quanta == 0) & (kept != 0)).sum()), alive + int((kept != 0).sum())
+        self._give(tensor, Error(quanta, name, F(1), masked=off is not None or not self.rectified(tensor)))
+
+    def _weighted(self, node: Node, sums: Array, error: Error) -> None:
+        """Add weight gradients (rows, columns) of one sample."""
+        self.refreshes.setdefault(
+            ("layer", node.name), Refresh("layer", node.name, ((error.scale, error.factor),), None)
+        )
+        if node.name not in self.trained:
+            return
+        layer = self.layers[node.name]
+        errors = error.values.reshape(len(layer.b), -1)
+        layer.gb += errors.sum(axis=1)
+        rows = (errors != 0).any(axis=1)
+        if self.recipe == "best":
+            u = dither(self.seed, layer.stream + GRADIENT, self.samples, layer.g.size).reshape(layer.g.shape)
+            added = narrow(layer.g + ((sums + top_bits(u, layer.g_shift)) >> layer.g_shift))
+            layer.g[rows] = added[rows]
+        else:
+            real = sums * (np.float64(self._step(error)) * np.float64(layer.x_scale))
+            layer.g += real
+            layer.statistics[:, 2] += real.mean(axis=1)
+            layer.statistics[:, 3] += (real**2).mean(axis=1)
+
+    def _backward_linear(self, node: Node, error: Error) -> None:
+        layer = self.layers[node.name]
+        x = self.values[node.inputs[0]] - layer.x_zero
+        self._weighted(node, np.outer(error.values, x), error)
+        if node.inputs[0] in self.needs_error:
+            self._below(node, error.values @ (layer.w - layer.w_zero), error)
+
+    def _backward_conv2d(self, node: Node, error: Error) -> None:
+        layer, win, weight = self.layers[node.name], window(node), self._grouped(node)
+        groups, size = len(weight), error.values.shape[1:]
+        errors = error.values.reshape(groups, -1, *size)
+        padded = win.pad(self.values[node.inputs[0]] - layer.x_zero)
+        gradient, below = np.zeros_like(weight), np.zeros_like(padded)
+        for tap in win.taps():
+            seen = win.seen(padded, tap, size).reshape(groups, -1, *size)
+            gradient[..., tap[0], tap[1]] = np.einsum("gohw,gihw->goi", errors, seen)
+            spread = np.einsum("goi,gohw->gihw", weight[..., tap[0], tap[1]], errors)
+            win.seen(below, tap, size)[...] += spread.reshape(-1, *size)
+        self._weighted(node, gradient.reshape(layer.w.shape), error)
+        if node.inputs[0] in self.needs_error:
+            self._below(node, win.crop(below), error)
+
+    def _backward_max_pool(self, node: Node, error: Error) -> None:
+        win, tensor = window(node), self.source(node.inputs[0])
+        winner = self._windows(node, self.values[tensor], fill=-1).argmax(axis=0)
+        below = win.pad(np.zeros_like(self.values[tensor]))
+        for number, tap in enumerate(win.taps()):
+            win.seen(below, tap, error.values.shape[1:])[...] += np.where(winner == number, error.values, 0)
+        quanta = np.clip(win.crop(below), -128, 127)
+        self._give(tensor, Error(quanta, error.scale, error.factor, error.masked))
+
+    def _backward_average_pool(self, node: Node, error: Error) -> None:
+        """Sum the errors of all windows, divided by how many an element has at most; the rest goes into the factor."""
+        win, tensor = window(node), self.source(node.inputs[0])
+        overlap = int(np.prod([-(-kernel // stride) for kernel, stride in zip(win.kernel, win.stride, strict=True)]))
+        below = win.pad(np.zeros_like(self.values[tensor]))
+        for tap in win.taps():
+            win.seen(below, tap, error.values.shape[1:])[...] += error.values
+        off = self._early_mask(tensor)
+        quanta = np.clip(requant(win.crop(below), F(1) / F(overlap)), -128, 127)
+        quanta = quanta if off is None else np.where(off, 0, quanta)
+        factor = F(float(error.factor) * overlap / int(np.prod(win.kernel)))
+        masked = off is not None or not self.rectified(tensor)
+        self._give(tensor, Error(quanta, error.scale, factor, masked))
+
+    def _backward_add(self, node: Node, error: Error) -> None:
+        for tensor in node.inputs:
+            self._pass(tensor, error)
+
+    def _backward_relu(self, node: Node, error: Error) -> None:
+        self._pass(node.inputs[0], error)
+
+    def _backward_flatten(self, node: Node, error: Error) -> None:
+        (error,) = self.errors[self.source(node.output)]
+        shape = self.graph.shapes[self.source(node.output)]
+        self.errors[self.source(node.output)] = [
+            Error(error.values.reshape(shape), error.scale, error.factor, error.masked)
+        ]
+
+    # --- update ------------------------------------------------------------------------------------------------------
+
+    def train(self, x: Array, labels: Array, rate: float) -> None:
+        """Train on one minibatch: all samples, then the update with this learning rate."""
+        for sample, label in zip(x, labels, strict=True):
+            self.backward(self.forward(sample), int(label))
+            self.samples += 1
+        self.update(F(rate), len(labels))
+
+    def update(self, rate: F, batch: int) -> None:
+        """Do what ends a minibatch."""
+        if self.recipe == "best":
+            for name, scale in self.scales.items():
+                if name != "loss_error":
+                    follow(scale)
+        for name, error in self._layer_errors().items():
+            if self.recipe == "best":
+                self._update_best(self.layers[name], self.scales[error[0]], rate)
+            else:
+                self._update_paper(self.layers[name], error, rate, batch)
+        self.refresh()
+        self.updates += 1
+
+    def _layer_errors(self) -> dict[str, tuple[str, F]]:
+        return {r.name: r.above[0] for r in self.refreshes.values() if r.kind == "layer" and r.name in self.trained}
+
+    def refresh(self) -> None:
+        """Renew every fixed-point factor that depends on scales."""
+        for item in self.refreshes.values():
+            steps = [self.scales[name].scale * factor for name, factor in item.above]
+            if item.kind == "join":
+                assert item.below is not None
+                below = self.scales[item.below].scale
+                self.joins[item.name] = join_weights(*(step / below for step in steps))
+                continue
+            layer = self.layers[item.name]
+            layer.forward = layer.w_scale * layer.x_scale / layer.y_scale
+            if item.below is not None:
+                layer.backward = layer.w_scale * steps[0] / self.scales[item.below].scale
+
+    def _dither(self, layer: Layer, purpose: int) -> Array:
+        return dither(self.seed, layer.stream + purpose, self.updates, layer.g.size).reshape(layer.g.shape)
+
+    def _update_best(self, layer: Layer, error: Scale, rate: F) -> None:
+        self._follow_exponent(layer, error)
+        peaks = np.abs(layer.g).max(axis=1)
+        u = self._dither(layer, UPDATE)
+        left_below = left_above = False
+        for row, peak in enumerate(peaks):
+            moved = self._update_row(layer, row, int(peak), rate, u[row])
+            left_below |= moved[0]
+            left_above |= moved[1]
+        layer.g = (7 * layer.g + (u >> 13 & 7)) >> 3
+        layer.gb -= layer.gb >> 3
+        self._rescale(layer, int(peaks.max()))
+        self._adjust_range(layer, left_below, left_above)
+
+    def _follow_exponent(self, layer: Layer, error: Scale) -> None:
+        """Keep the unit of g (error scale times 2^g_shift) where the scale of the errors has moved."""
+        change = error.exponent - layer.e_exponent
+        if change == 0:
+            return
+        layer.e_exponent = error.exponent
+        layer.g_shift -= change
+        if layer.g_shift < 0:
+            self._shift(layer, min(-layer.g_shift, 30))
+            layer.g_shift = 0
+        layer.gb = requant(layer.gb, F(2.0**-change))
+
+    def _shift(self, layer: Layer, by: int) -> None:
+        if by > 0:
+            layer.g = (layer.g + top_bits(self._dither(layer, RESCALE), by)) >> by
+        else:
+            layer.g = narrow(layer.g << -by)
+
+    def _update_row(self, layer: Layer, row: int, peak: int, rate: F, u: Array) -> tuple[bool, bool]:
+        """Step one row; tell whether weights have left the range below and above."""
+        g, columns = layer.g[row], layer.g.shape[1]
+        halve = int(peak > INT16_MAX // 2)
+        mean = int(np.fix(int(g.sum()) / columns))
+        d = (g - mean) >> halve
+        deviation = np.sqrt(F(int((d * d).sum())) / F(columns)) * F(1 << halve)
+        if deviation == 0:
+            return False, False
+        per_unit = rate / (deviation * layer.w_scale)
+        factor = min(per_unit * F(65536), F(2.0**30) / F(2 * peak + 1)) * F(1 << halve)
+        q = layer.w[row] - ((multiply_15(d, factor) + (u >> 16)) >> 16)
+        layer.w[row] = np.clip(q, 0, 255)
+        unit = layer.x_scale * layer.x_scale * F(2.0**layer.g_shift)
+        layer.b[row] -= int(nearest(F(layer.gb[row]) * per_unit / unit))
+        return bool((q < 0).any()), bool((q > 255).any())
+
+    def _rescale(self, layer: Layer, peak: int) -> None:
+        """Choose the unit of g so that 3/2 of the largest value before the decay fits, and no bit is wasted."""
+        need = peak * 3 // 2
+        by = int(need > INT16_MAX)
+        if by == 0:
+            while layer.g_shift + by > 0 and need * 2 ** (1 - by) < INT16_MAX:
+                by -= 1
+        if peak == 0 or by == 0 or layer.g_shift + by > 24:
+            return
+        self._shift(layer, by)
+        layer.g_shift += by
+
+    def _adjust_range(self, layer: Layer, left_below: bool, left_above: bool) -> None:
+        """Let the range follow min(max |w|, 4 rms) where it is clearly off."""
+        centred = layer.w - layer.w_zero
+        clip = F(4) * np.sqrt(F(int((centred**2).sum())) / F(layer.w.size))
+        grid_low, grid_high = F(-layer.w_zero), F(255 - layer.w_zero)
+        low = max(F(1.1) * grid_low if left_below else F(centred.min()), -clip)
+        high = min(F(1.1) * grid_high if left_above else F(centred.max()), clip)
+        grows = (left_below and low < F(1.02) * grid_low) or (left_above and high > F(1.02) * grid_high)
+        if not grows and high - low >= F(0.85) * F(255):
+            return
+        margin = F(1.03) * layer.w_scale
+        low, high = min(margin * low, F(0)), max(margin * high, F(0))
+        if high > low:
+            self._requantise(layer, low, high)
+
+    def _requantise(self, layer: Layer, low: F, high: F) -> None:
+        scale = (high - low) / F(255)
+        zero = int(np.clip(nearest(-low / scale), 0, 255))
+        ratio = layer.w_scale / scale
+        fine = requant(layer.w - layer.w_zero, ratio * F(65536))
+        u = self._dither(layer, REQUANTISE)
+        layer.w = np.clip(zero + ((fine + (u >> 16)) >> 16), 0, 255)
+        layer.b = nearest(layer.b.astype(F) * ratio)
+        layer.w_scale, layer.w_zero = scale, zero
+
+    def _update_paper(self, layer: Layer, error: tuple[str, F], rate: F, batch: int) -> None:
+        """Do equations 5 to 8 in float64: the sum of gradients, running statistics of single samples."""
+        keep = 0.0 if self.updates == 0 else 0.9
+        s = layer.statistics
+        s[:, 0] = keep * s[:, 0] + (1 - keep) * s[:, 2] / batch
+        s[:, 1] = keep * s[:, 1] + (1 - keep) * s[:, 3] / batch
+        s[:, 2:] = 0
+        sigma = np.sqrt(np.maximum(s[:, 1] - s[:, 0] ** 2, 0))
+        per_unit = np.where(sigma > 0, float(rate) / np.where(sigma > 0, sigma, 1), 0)
+        old = np.float64(layer.w_scale)
+        real = (layer.w - layer.w_zero) * old - (layer.g - s[:, :1]) * per_unit[:, None]
+        low, high = min(0, real.min()), max(0, real.max())
+        scale = (high - low) / 255
+        layer.w_zero = int(np.clip(nearest(-low / scale), 0, 255))
+        layer.w = np.clip(nearest(real / scale) + layer.w_zero, 0, 255)
+        step = np.float64(self.scales[error[0]].scale) * np.float64(error[1])
+        bias = layer.b * np.float64(layer.x_scale) * old - layer.gb * step * per_unit
+        layer.b = nearest(bias / (np.float64(layer.x_scale) * scale))
+        layer.w_scale = F(scale)
+        layer.g[...] = 0
+        layer.gb[...] = 0
+
+    # --- the state as bytes ------------------------------------------------------------------------------------------
+
+    def dump(self) -> Parts:
+        """Return every object of the state."""
+        parts: Parts = {}
+        for node in self.graph.nodes:
+            if node.weight is not None:
+                parts |= self._dump_layer(node)
+        for name, scale in self.scales.items():
+            parts[f"{name}_scale"] = SCALE.pack(scale.scale, scale.exponent, scale.peak, scale.range)
+        for name, join in self.joins.items():
+            parts[f"{name}_quant"] = ADD_QUANT.pack(128, 128, 128, 0, 255, join.a_weight, join.b_weight, join.shift)
+        return parts
+
+    def _dump_layer(self, node: Node) -> Parts:
+        layer, name = self.layers[node.name], node.name
+        parts: Parts = {}
+        if name in self.trained:
+            kind = np.int16 if self.recipe == "best" else np.float32
+            parts |= {
+                f"{name}_w": layer.w.astype(np.uint8).tobytes(),
+                f"{name}_b": layer.b.astype(np.int32).tobytes(),
+                f"{name}_g": layer.g.astype(kind).tobytes(),
+                f"{name}_gb": layer.gb.astype(np.int32).tobytes(),
+                f"{name}_state": PARAMETER.pack(layer.w_scale, layer.g_shift, layer.e_exponent),
+            }
+            if self.recipe == "paper":
+                parts[f"{name}_statistics"] = layer.statistics.astype(np.float32).tobytes()
+        if name in self.trained or node.inputs[0] in self.needs_error:
+            low = layer.y_zero if layer.relu else 0
+            factors = (*requant_pair(layer.forward), *requant_pair(layer.backward))
+            parts[f"{name}_quant"] = QUANT.pack(layer.x_zero, layer.w_zero, layer.y_zero, low, 255, *factors)
+        return parts
+
+    def load(self, parts: Mapping[str, bytes]) -> None:
+        """Take over a state: of all that changes, except factors, which follow from it."""
+        for name in self.trained:
+            layer, kind = self.layers[name], np.int16 if self.recipe == "best" else np.float32
+            layer.w = np.frombuffer(parts[f"{name}_w"], np.uint8).astype(np.int64).reshape(layer.w.shape)
+            layer.b = np.frombuffer(parts[f"{name}_b"], np.int32).astype(np.int64)
+            layer.g = np.frombuffer(parts[f"{name}_g"], kind).astype(layer.g.dtype).reshape(layer.g.shape)
+            layer.gb = np.frombuffer(parts[f"{name}_gb"], np.int32).astype(np.int64)
+            scale, layer.g_shift, layer.e_exponent = PARAMETER.unpack(parts[f"{name}_state"])
+            layer.w_scale = F(scale)
+            layer.w_zero = QUANT.unpack(parts[f"{name}_quant"])[1]
+            if self.recipe == "paper":
+                statistics = np.frombuffer(parts[f"{name}_statistics"], np.float32)
+                layer.statistics = statistics.astype(np.float64).reshape(-1, 4)
+        for name in self.scales:
+            scale, exponent, peak, largest = SCALE.unpack(parts[f"{name}_scale"])
+            self.scales[name] = Scale(F(scale), exponent, F(peak), F(largest))
+        self.refresh()
+
+
+def multiply_15(value: Array, factor: F) -> Array:
+    """Return floor(value * factor), the factor cut to 15 significant bits; below 2^-32 it is zero."""
+    mantissa, exponent = np.frexp(np.float64(factor))
+    if factor <= 0 or exponent < -31:
+        return np.zeros_like(value)
+    product = value * int(mantissa * 2**15)
+    shift = 15 - int(exponent)
+    return product >> shift if shift >= 0 else product << -shift
+
+
+def join_weights(ratio_a: F, ratio_b: F = ZERO) -> Join:
+    """Return two ratios over one power of two, the larger below 2^21."""
+    exponent = int(np.ceil(np.log2(np.float64(max(ratio_a, ratio_b)))))
+    shift = min(max(20 - exponent, 1), 30)
+    a, b = (min(int(nearest(np.float64(ratio) * 2**shift)), 2**21 - 1) for ratio in (ratio_a, ratio_b))
+    return Join(a, b, shift)
+
+
+def follow(scale: Scale) -> None:
+    """Choose a power of two from the largest error of the minibatch and what was seen before."""
+    blend = F(0.9) * scale.range + (F(1) - F(0.9)) * scale.peak
+    scale.range = max(scale.peak, blend)
+    scale.peak = F(0)
+    if scale.range < F(2.0**-100):
+        return
+    exponent = int(np.ceil(np.log2(np.float64(scale.range / F(127)))))
+    scale.exponent = min(max(exponent, -60), 20)
+    scale.scale = F(2.0**scale.exponent)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models in training for tests: each is lowered and linked once per run, with one library of kernels for all."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kilograd import __version__, kernels, paths, tools
+from kilograd.build import build_kernels
+from kilograd.data import load_dataset
+from kilograd.differentiate import differentiate, select_layers
+from kilograd.engines.host import HostEngine
+from kilograd.generate import generate
+from kilograd.graph import make_graph
+from kilograd.link.session import Session
+from kilograd.plan import plan
+from kilograd.quantise import quantise, store_input
+from kilograd.schedule import make_schedule, train
+from kilograd.state import float_graph, split_state
+from kilograd.types import Samples
+from kilograd.zoo import _layers as layer
+from kilograd.zoo import build_model
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from kilograd.types import Graph, Plan, Program, QuantisedGraph
+
+CALIBRATION_SAMPLES = 200
+FIRMWARE = paths.share() / "firmware"
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A model's program, and its host twin."""
+
+    quantised: QuantisedGraph
+    trained: frozenset[str]
+    program: Program
+    plan: Plan
+    executable: Path
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Run the twin from its first state."""
+        with HostEngine(self.executable) as engine:
+            yield Session(engine)
+
+    def store(self, samples: Samples) -> tuple[NDArray[np.uint8] | NDArray[np.float32], NDArray[np.int64]]:
+        """Return inputs as the firmware takes them, and labels."""
+        return store_input(samples.x, self.program.input_format), samples.y
+
+    def with_parts(self, state: bytes, parts: Mapping[str, bytes]) -> bytes:
+        """Return a state in which some objects have other bytes."""
+        old = split_state(self.program, state)
+        return b"".join(parts.get(name, old[name]) for name in self.program.state)
+
+
+@dataclass
+class Twins:
+    """Makes twins in a folder; the same model and settings are built once."""
+
+    folder: Path
+    library: Path
+    _made: dict[tuple[object, ...], Twin] = field(default_factory=dict)
+
+    def get(
+        self,
+        graph: Graph,
+        configuration: str,
+        recipe: str = "best",
+        *,
+        layers: str | int | tuple[str, ...] = "all",
+        core: str = "host",
+    ) -> Twin:
+        """Return the twin of a model, calibrated with samples of its shape; models are told apart by their names."""
+        key = (graph.name, configuration, recipe, layers, core)
+        if key not in self._made:
+            self._made[key] = self._make(graph, configuration, recipe, layers, core)
+        return self._made[key]
+
+    def _make(
+        self, graph: Graph, configuration: str, recipe: str, layers: str | int | tuple[str, ...], core: str
+    ) -> Twin:
+        trained = select_layers(graph, layers)
+        calibration = samples_for(graph).x[:CALIBRATION_SAMPLES]
+        quantised = quantise(graph, configuration, calibration, trained)
+        program = differentiate(quantised, trained, recipe, kernels.load_kernels(core, self.library))
+        placed = plan(program)
+        out = self.folder / str(len(self._made))
+        return Twin(quantised, trained, program, placed, self._link(generate(program, placed, out)))
+
+    def _link(self, model: Path) -> Path:
+        executable = model.with_name("twin")
+        tools.run(
+            [
+                "gcc", "-std=c11", "-O1", "-ffp-contract=off", f'-DKG_VERSION="{__version__}"',
+                "-DKG_LINK_BUFFER_BYTES=1048576", "-I", FIRMWARE, "-I", FIRMWARE / "include",
+                model, FIRMWARE / "app" / "main.c", self.library, f"-Wl,-rpath,{self.library.parent}", "-o", executable,
+            ],
+            what=f"linking the twin of {model.parent.name}",
+        )  # fmt: skip
+        return executable
+
+
+def make_twins(folder: Path) -> Twins:
+    """Build the kernels and return a maker of twins."""
+    return Twins(folder, build_kernels(folder / "kernels"))
+
+
+def digits() -> tuple[Samples, Samples]:
+    """Return the training and test digits."""
+    data = load_dataset("digits")
+    return data.train, data.test
+
+
+def samples_for(graph: Graph) -> Samples:
+    """Return training digits in the size of a model's input: 8x8, or enlarged for 28x28."""
+    train_set, _ = digits()
+    if graph.shapes[graph.input] == train_set.x.shape[1:]:
+        return train_set
+    large = np.kron(train_set.x, np.ones((3, 3), np.float32))
+    return Samples(np.pad(large, ((0, 0), (0, 0), (2, 2), (2, 2))), train_set.y)
+
+
+def some(samples: Samples, count: int, seed: int = 0) -> Samples:
+    """Return that many samples in random order, with repetition where there are fewer."""
+    chosen = np.random.default_rng(seed).integers(len(samples), size=count)
+    return Samples(samples.x[chosen], samples.y[chosen])
+
+
+def pretrained_digits(twins: Twins) -> Graph:
+    """Return digits_cnn with float32 weights that know the digits."""
+    twin = twins.get(build_model("digits_cnn", seed=5), "float32")
+    train_set, _ = digits()
+    with twin.session() as session:
+        schedule = make_schedule(len(train_set), 8, 48, 2e-3, 1)
+        train(session, train_set, twin.program.input_format, schedule, lambda _: None)
+        graph = float_graph(twin.quantised.graph, twin.program, session.read_state())
+    return make_graph("digits_pretrained", graph.shapes[graph.input], graph.nodes)
+
+
+def branching_net() -> Graph:
+    """Return a small model with every operator: strides, groups, overlapping pools, joins with and without masks."""
+    rng = np.random.default_rng(3)
+    nodes = (
+        layer.conv2d(rng, "stem", "input", (1, 6), 3, pad=1),
+        layer.relu("stem_relu", "stem"),
+        layer.conv2d(rng, "block", "stem_relu", (6, 6), 3, pad=1, groups=3, relu=True),
+        layer.add("sum", ("block", "stem"), relu=True),
+        layer.conv2d(rng, "left", "sum", (6, 4), 3, stride=2, pad=1, relu=True),
+        layer.conv2d(rng, "right", "sum", (6, 4), 1, stride=2, relu=True),
+        layer.add("join", ("left", "right")),
+        layer.relu("join_relu", "join"),
+        overlapping_average("smooth", "join_relu"),
+        layer.conv2d(rng, "depthwise", "smooth", (4, 4), 3, pad=1, groups=4, relu=True),
+        layer.max_pool("pool", "depthwise", 2),
+        layer.conv2d(rng, "pointwise", "pool", (4, 12), 1, relu=True),
+        layer.average_pool("mean", "pointwise", 2),
+        layer.flatten("features", "mean"),
+        layer.linear(rng, "fc", "features", (12, 10)),
+    )
+    return make_graph("branching", (1, 8, 8), nodes)
+
+
+def overlapping_average(name: str, source: str) -> layer.Node:
+    """Return an average pooling of 3x3 with stride 1 that keeps the size of the map."""
+    attributes = {"kernel": (3, 3), "stride": (1, 1), "pads": (1, 1, 1, 1)}
+    return layer.Node(name, "average_pool", (source,), name, attributes)
