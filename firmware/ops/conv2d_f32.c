@@ -23,8 +23,14 @@ typedef struct {
 // sum + value * partner[offset] over the list, one after the other.
 static float dot(list_t list, const float *partner, float sum) {
     const tap_t *tap = list.first;
-    for (; ((list.end - tap) & 3) != 0; tap++) {
-        sum += tap->value * partner[tap->offset];
+    if (((list.end - tap) & 1) != 0) {
+        sum += tap[0].value * partner[tap[0].offset];
+        tap += 1;
+    }
+    if (((list.end - tap) & 2) != 0) {
+        sum += tap[0].value * partner[tap[0].offset];
+        sum += tap[1].value * partner[tap[1].offset];
+        tap += 2;
     }
     for (; tap < list.end; tap += 4) {
         sum += tap[0].value * partner[tap[0].offset];

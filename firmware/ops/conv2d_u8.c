@@ -8,6 +8,7 @@
 // Sums stay inside int32 up to a fan-in, or an output map, of 16384 elements.
 #include "ops/conv2d.h"
 
+#include "ops/depthwise.h"
 #include "ops/error.h"
 #include "ops/requant.h"
 #include "ops/window.h"
@@ -27,8 +28,14 @@ typedef struct {
 static int32_t dot(list_t list, const uint8_t *partner) {
     const tap_t *tap = list.first;
     int32_t sum = 0;
-    for (; ((list.end - tap) & 3) != 0; tap++) {
-        sum += tap->value * partner[tap->offset];
+    if (((list.end - tap) & 1) != 0) {
+        sum += tap[0].value * partner[tap[0].offset];
+        tap += 1;
+    }
+    if (((list.end - tap) & 2) != 0) {
+        sum += tap[0].value * partner[tap[0].offset];
+        sum += tap[1].value * partner[tap[1].offset];
+        tap += 2;
     }
     for (; tap < list.end; tap += 4) {
         sum += tap[0].value * partner[tap[0].offset];
@@ -62,53 +69,95 @@ static tap_t *append(tap_t *end, const uint8_t *values, int32_t count, int32_t z
     return end;
 }
 
+// One group of channels: its numbers of inputs and outputs, and its part of the arrays; maps is x
+// forward and e backward.
+typedef struct {
+    const kg_conv_dims_t *dims;
+    const kg_conv_quant_t *quant;
+    int32_t ins, outs, columns;
+    const uint8_t *maps, *w;
+    tap_t *taps;
+} group_t;
+
+static group_t group_of(const kg_conv_dims_t *dims, const kg_conv_quant_t *quant, void *scratch) {
+    return (group_t){.dims = dims,
+                     .quant = quant,
+                     .ins = kg_conv_group_inputs(dims),
+                     .outs = kg_conv_group_outputs(dims),
+                     .columns = kg_conv_columns(dims),
+                     .taps = scratch};
+}
+
+// --- forward -------------------------------------------------------------------------------------
+
 size_t kg_conv2d_u8_forward_scratch_bytes(const kg_conv_dims_t *dims) {
+    if (kg_conv_is_depthwise(dims)) {
+        return kg_depthwise_u8_forward_scratch_bytes(dims);
+    }
     return (size_t)kg_conv_columns(dims) * sizeof(tap_t);
 }
 
-// Lists the window of output position (r, c) in (i, u, v) order; x starts at the group's channels.
-static list_t list_window(const kg_conv_dims_t *dims, int32_t channels, const uint8_t *x,
-                          int32_t zero, int32_t r, int32_t c, tap_t *taps) {
+// Lists the window of output position (r, c) in (i, u, v) order.
+static list_t list_window(const group_t *group, int32_t r, int32_t c) {
+    const kg_conv_dims_t *dims = group->dims;
     int32_t top = r * dims->stride_height - dims->pad_top;
     int32_t left = c * dims->stride_width - dims->pad_left;
     kg_range_t us = kg_taps_inside(top, dims->kernel_height, dims->in_height);
     kg_range_t vs = kg_taps_inside(left, dims->kernel_width, dims->in_width);
-    tap_t *end = taps;
-    for (int32_t i = 0; i < channels; i++) {
+    tap_t *end = group->taps;
+    for (int32_t i = 0; i < group->ins; i++) {
         for (int32_t u = us.first; u < us.end; u++) {
             int32_t from = (i * dims->in_height + top + u) * dims->in_width + left + vs.first;
             int32_t offset = (i * dims->kernel_height + u) * dims->kernel_width + vs.first;
-            end = append(end, x + from, vs.end - vs.first, zero, offset, 1);
+            end =
+                append(end, group->maps + from, vs.end - vs.first, group->quant->x_zero, offset, 1);
         }
     }
-    return (list_t){taps, end};
+    return (list_t){group->taps, end};
+}
+
+static uint8_t finish(int32_t sum, const kg_conv_quant_t *quant) {
+    int32_t value = quant->y_zero + kg_requant(sum, quant->forward);
+    return (uint8_t)kg_clamp(value, quant->y_min, quant->y_max);
+}
+
+// One output position in all channels of a group; b and y start at the group, y at the position.
+static void forward_position(const group_t *group, int32_t r, int32_t c, const int32_t *b,
+                             uint8_t *y) {
+    int32_t plane = group->dims->out_height * group->dims->out_width;
+    list_t list = list_window(group, r, c);
+    int32_t correction = group->quant->w_zero * total(list);
+    for (int32_t o = 0; o < group->outs; o++) {
+        int32_t sum = b[o] - correction + dot(list, group->w + o * group->columns);
+        y[o * plane] = finish(sum, group->quant);
+    }
 }
 
 // y[o,r,c] = clamp(z_y + rq(b[o] + sum_{i,u,v} (w[o,i,u,v] - z_w) (x[i,..] - z_x)), y_min, y_max)
 void kg_conv2d_u8_forward(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
                           const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
                           void *scratch) {
-    int32_t columns = kg_conv_columns(dims);
-    int32_t channels = kg_conv_group_inputs(dims);
-    int32_t outs = kg_conv_group_outputs(dims);
+    if (kg_conv_is_depthwise(dims)) {
+        kg_depthwise_u8_forward(dims, x, w, b, quant, y, scratch);
+        return;
+    }
     int32_t plane = dims->out_height * dims->out_width;
-    for (int32_t g = 0; g < dims->groups; g++) {
-        const uint8_t *group = x + g * channels * dims->in_height * dims->in_width;
-        for (int32_t at = 0, r = 0; r < dims->out_height; r++) {
-            for (int32_t c = 0; c < dims->out_width; c++, at++) {
-                list_t list = list_window(dims, channels, group, quant->x_zero, r, c, scratch);
-                int32_t correction = quant->w_zero * total(list);
-                for (int32_t o = g * outs; o < (g + 1) * outs; o++) {
-                    int32_t sum = b[o] - correction + dot(list, w + o * columns);
-                    sum = quant->y_zero + kg_requant(sum, quant->forward);
-                    y[o * plane + at] = (uint8_t)kg_clamp(sum, quant->y_min, quant->y_max);
-                }
+    group_t group = group_of(dims, quant, scratch);
+    for (int32_t g = 0; g < dims->groups; g++, b += group.outs) {
+        group.maps = x + g * group.ins * dims->in_height * dims->in_width;
+        group.w = w + g * group.outs * group.columns;
+        uint8_t *out = y + g * group.outs * plane;
+        for (int32_t r = 0; r < dims->out_height; r++) {
+            for (int32_t c = 0; c < dims->out_width; c++) {
+                forward_position(&group, r, c, b, out++);
             }
         }
     }
 }
 
-// Errors that one list of the weight gradient can hold: it takes whole rows while another one fits.
+// --- weight gradient -----------------------------------------------------------------------------
+
+// Errors that one list of the weight gradient can hold: it takes whole rows while another fits.
 static int32_t list_capacity(const kg_conv_dims_t *dims) {
     int32_t plane = dims->out_height * dims->out_width;
     int32_t enough = plane < 128 ? plane : 128;
@@ -147,17 +196,18 @@ static list_t trim(list_t list, int32_t shift, int32_t plane) {
     return list;
 }
 
-// Adds the listed errors to row[., u, v] for all u; x starts at the group's channels.
-static void add_list(const kg_conv_dims_t *dims, int32_t channels, const uint8_t *x, int32_t zero,
-                     int32_t v, list_t errors, int32_t *row) {
+// Adds the listed errors to row[., u, v] for all u.
+static void add_list(const group_t *group, int32_t v, list_t errors, int32_t *row) {
+    const kg_conv_dims_t *dims = group->dims;
     int32_t plane = dims->in_height * dims->in_width;
     int32_t taps = dims->kernel_height * dims->kernel_width;
+    int32_t zero = group->quant->x_zero;
     for (int32_t u = 0; u < dims->kernel_height; u++) {
         list_t inside = trim(errors, u * dims->in_width, plane);
         int32_t correction = zero == 0 ? 0 : zero * total(inside);
-        const uint8_t *from = x + u * dims->in_width;
+        const uint8_t *from = group->maps + u * dims->in_width;
         int32_t *to = row + u * dims->kernel_width + v;
-        for (int32_t i = 0; i < channels; i++, from += plane, to += taps) {
+        for (int32_t i = 0; i < group->ins; i++, from += plane, to += taps) {
             *to += dot(inside, from) - correction;
         }
     }
@@ -167,23 +217,26 @@ static void add_list(const kg_conv_dims_t *dims, int32_t channels, const uint8_t
 void kg_conv2d_u8_weight_gradient(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *e,
                                   const kg_conv_quant_t *quant, int32_t channel, int32_t *row,
                                   void *scratch) {
-    int32_t columns = kg_conv_columns(dims);
-    int32_t channels = kg_conv_group_inputs(dims);
-    int32_t first_channel = channel / kg_conv_group_outputs(dims) * channels;
-    for (int32_t k = 0; k < columns; k++) {
+    group_t group = group_of(dims, quant, scratch);
+    group.maps = x + channel / group.outs * group.ins * dims->in_height * dims->in_width;
+    e += channel * dims->out_height * dims->out_width;
+    for (int32_t k = 0; k < group.columns; k++) {
         row[k] = 0;
     }
-    x += first_channel * dims->in_height * dims->in_width;
-    e += channel * dims->out_height * dims->out_width;
     for (int32_t v = 0; v < dims->kernel_width; v++) {
         for (int32_t r = 0; r < dims->out_height;) {
             list_t errors = list_rows(dims, e, v, &r, scratch);
-            add_list(dims, channels, x, quant->x_zero, v, errors, row);
+            add_list(&group, v, errors, row);
         }
     }
 }
 
+// --- input gradient ------------------------------------------------------------------------------
+
 size_t kg_conv2d_u8_input_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
+    if (kg_conv_is_depthwise(dims)) {
+        return kg_depthwise_u8_input_gradient_scratch_bytes(dims);
+    }
     return (size_t)(kg_conv_group_outputs(dims) * dims->kernel_height * dims->kernel_width) *
            sizeof(tap_t);
 }
@@ -195,39 +248,63 @@ typedef struct {
     int32_t h, k;
 } readers_t;
 
-// Lists the errors of these outputs; e and the offsets, into w[.,0,.,.], start at the group.
-static list_t list_errors(const kg_conv_dims_t *dims, int32_t outs, int32_t columns,
-                          const uint8_t *e, const readers_t *readers, tap_t *taps) {
-    int32_t count = readers->cols.end - readers->cols.first;
-    int32_t left = readers->k - readers->cols.first * dims->stride_width;
-    tap_t *end = taps;
-    for (int32_t o = 0; o < outs; o++) {
-        for (int32_t r = readers->rows.first; r < readers->rows.end; r++) {
-            int32_t from = (o * dims->out_height + r) * dims->out_width + readers->cols.first;
-            int32_t u = readers->h - r * dims->stride_height;
-            int32_t offset = o * columns + u * dims->kernel_width + left;
-            end = append(end, e + from, count, KG_ERROR_ZERO, offset, -dims->stride_width);
+// Lists the errors of these outputs; offsets are into w[.,0,.,.] of the group.
+static list_t list_errors(const group_t *group, const readers_t *at) {
+    const kg_conv_dims_t *dims = group->dims;
+    int32_t v = at->k - at->cols.first * dims->stride_width;
+    tap_t *end = group->taps;
+    for (int32_t o = 0; o < group->outs; o++) {
+        for (int32_t r = at->rows.first; r < at->rows.end; r++) {
+            int32_t from = (o * dims->out_height + r) * dims->out_width + at->cols.first;
+            int32_t u = at->h - r * dims->stride_height;
+            int32_t offset = o * group->columns + u * dims->kernel_width + v;
+            end = append(end, group->maps + from, at->cols.end - at->cols.first, KG_ERROR_ZERO,
+                         offset, -dims->stride_width);
         }
     }
-    return (list_t){taps, end};
+    return (list_t){group->taps, end};
 }
 
-// The input gradient of one position in all channels of a group: w, mask and dx start at the
-// group, mask and dx at the position. Returns the largest |sum|.
-static int32_t gather(const kg_conv_dims_t *dims, int32_t channels, list_t list, const uint8_t *w,
-                      const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx) {
-    int32_t correction = quant->w_zero * total(list);
-    int32_t taps = dims->kernel_height * dims->kernel_width;
+// One input position in all channels of a group; mask and dx start at the group and the position.
+// Returns the largest |sum|.
+static int32_t gather(const group_t *group, const readers_t *at, const uint8_t *mask, uint8_t *dx) {
+    const kg_conv_dims_t *dims = group->dims;
+    const kg_conv_quant_t *quant = group->quant;
     int32_t plane = dims->in_height * dims->in_width;
     int32_t largest = 0;
-    for (int32_t i = 0, at = 0; i < channels; i++, at += plane) {
-        if (mask != NULL && mask[at] <= quant->x_zero) {
-            dx[at] = KG_ERROR_ZERO;
+    list_t list = list_errors(group, at);
+    int32_t correction = quant->w_zero * total(list);
+    for (int32_t i = 0; i < group->ins; i++) {
+        if (mask != NULL && mask[i * plane] <= quant->x_zero) {
+            dx[i * plane] = KG_ERROR_ZERO;
             continue;
         }
-        int32_t sum = dot(list, w + i * taps) - correction;
+        const uint8_t *w = group->w + i * dims->kernel_height * dims->kernel_width;
+        int32_t sum = dot(list, w) - correction;
         largest = kg_largest(largest, sum);
-        dx[at] = kg_error(sum, quant->backward);
+        dx[i * plane] = kg_error(sum, quant->backward);
+    }
+    return largest;
+}
+
+// All positions of a group; mask and dx start at it. Returns the largest |sum|.
+static int32_t gather_all(const group_t *group, const uint8_t *mask, uint8_t *dx) {
+    const kg_conv_dims_t *dims = group->dims;
+    int32_t largest = 0;
+    int32_t position = 0;
+    readers_t at = {.rows = {0, 0}};
+    for (int32_t h = 0; h < dims->in_height; h++) {
+        at.h = h + dims->pad_top;
+        kg_readers_advance(&at.rows, at.h, dims->kernel_height, dims->stride_height,
+                           dims->out_height);
+        at.cols = (kg_range_t){0, 0};
+        for (int32_t k = 0; k < dims->in_width; k++, position++) {
+            at.k = k + dims->pad_left;
+            kg_readers_advance(&at.cols, at.k, dims->kernel_width, dims->stride_width,
+                               dims->out_width);
+            int32_t one = gather(group, &at, mask == NULL ? NULL : mask + position, dx + position);
+            largest = one > largest ? one : largest;
+        }
     }
     return largest;
 }
@@ -237,30 +314,17 @@ static int32_t gather(const kg_conv_dims_t *dims, int32_t channels, list_t list,
 int32_t kg_conv2d_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e, const uint8_t *w,
                                     const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx,
                                     void *scratch) {
-    int32_t columns = kg_conv_columns(dims);
-    int32_t channels = kg_conv_group_inputs(dims);
-    int32_t outs = kg_conv_group_outputs(dims);
+    if (kg_conv_is_depthwise(dims)) {
+        return kg_depthwise_u8_input_gradient(dims, e, w, quant, mask, dx, scratch);
+    }
     int32_t largest = 0;
+    group_t group = group_of(dims, quant, scratch);
     for (int32_t g = 0; g < dims->groups; g++) {
-        int32_t at = g * channels * dims->in_height * dims->in_width;
-        const uint8_t *group_e = e + g * outs * dims->out_height * dims->out_width;
-        const uint8_t *group_w = w + g * outs * columns;
-        readers_t readers = {.rows = {0, 0}};
-        for (int32_t h = 0; h < dims->in_height; h++) {
-            readers.h = h + dims->pad_top;
-            kg_readers_advance(&readers.rows, readers.h, dims->kernel_height, dims->stride_height,
-                               dims->out_height);
-            readers.cols = (kg_range_t){0, 0};
-            for (int32_t k = 0; k < dims->in_width; k++, at++) {
-                readers.k = k + dims->pad_left;
-                kg_readers_advance(&readers.cols, readers.k, dims->kernel_width, dims->stride_width,
-                                   dims->out_width);
-                list_t list = list_errors(dims, outs, columns, group_e, &readers, scratch);
-                int32_t one = gather(dims, channels, list, group_w, quant,
-                                     mask == NULL ? NULL : mask + at, dx + at);
-                largest = one > largest ? one : largest;
-            }
-        }
+        int32_t at = g * group.ins * dims->in_height * dims->in_width;
+        group.maps = e + g * group.outs * dims->out_height * dims->out_width;
+        group.w = w + g * group.outs * group.columns;
+        int32_t one = gather_all(&group, mask == NULL ? NULL : mask + at, dx + at);
+        largest = one > largest ? one : largest;
     }
     return largest;
 }

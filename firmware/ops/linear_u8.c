@@ -105,8 +105,14 @@ static list_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e, tap_t *t
 static int32_t column_dot(list_t errors, const uint8_t *w) {
     const tap_t *tap = errors.first;
     int32_t sum = 0;
-    for (; ((errors.end - tap) & 3) != 0; tap++) {
-        sum += tap->value * w[tap->offset];
+    if (((errors.end - tap) & 1) != 0) {
+        sum += tap[0].value * w[tap[0].offset];
+        tap += 1;
+    }
+    if (((errors.end - tap) & 2) != 0) {
+        sum += tap[0].value * w[tap[0].offset];
+        sum += tap[1].value * w[tap[1].offset];
+        tap += 2;
     }
     for (; tap < errors.end; tap += 4) {
         sum += tap[0].value * w[tap[0].offset];

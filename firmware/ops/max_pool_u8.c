@@ -7,22 +7,24 @@
 #include "ops/error.h"
 #include "ops/window.h"
 
-// Finds the winner of one window; x is the channel's map, (top, left) the map position of the
-// window's tap 0.
-static void find_largest(const kg_pool_dims_t *dims, const uint8_t *x, int32_t top, int32_t left,
+// Finds the winner among the taps us of one window; x is the row of tap us.first, left the column
+// of tap 0.
+static void find_largest(const kg_pool_dims_t *dims, const uint8_t *x, kg_range_t us, int32_t left,
                          uint8_t *y, uint8_t *argmax) {
-    kg_range_t us = kg_taps_inside(top, dims->kernel_height, dims->in_height);
     kg_range_t vs = kg_taps_inside(left, dims->kernel_width, dims->in_width);
-    int32_t winner = us.first * dims->kernel_width + vs.first;
-    uint8_t largest = x[(top + us.first) * dims->in_width + left + vs.first];
+    int32_t tap = us.first * dims->kernel_width;
+    int32_t winner = tap + vs.first;
+    uint8_t largest = x[left + vs.first];
     for (int32_t u = us.first; u < us.end; u++) {
-        int32_t from = (top + u) * dims->in_width + left;
         for (int32_t v = vs.first; v < vs.end; v++) {
-            if (x[from + v] > largest) {
-                largest = x[from + v];
-                winner = u * dims->kernel_width + v;
+            uint8_t value = x[left + v];
+            if (value > largest) {
+                largest = value;
+                winner = tap + v;
             }
         }
+        x += dims->in_width;
+        tap += dims->kernel_width;
     }
     *y = largest;
     *argmax = (uint8_t)winner;
@@ -32,15 +34,14 @@ static void find_largest(const kg_pool_dims_t *dims, const uint8_t *x, int32_t t
 // it
 void kg_max_pool_u8_forward(const kg_pool_dims_t *dims, const uint8_t *x, uint8_t *y,
                             uint8_t *argmax) {
-    int32_t at = 0;
-    for (int32_t i = 0; i < dims->channels; i++) {
-        const uint8_t *map = x + i * dims->in_height * dims->in_width;
+    for (int32_t i = 0; i < dims->channels; i++, x += dims->in_height * dims->in_width) {
         for (int32_t r = 0; r < dims->out_height; r++) {
             int32_t top = r * dims->stride_height - dims->pad_top;
-            for (int32_t c = 0; c < dims->out_width; c++) {
-                find_largest(dims, map, top, c * dims->stride_width - dims->pad_left, &y[at],
-                             &argmax[at]);
-                at++;
+            int32_t left = -dims->pad_left;
+            kg_range_t us = kg_taps_inside(top, dims->kernel_height, dims->in_height);
+            const uint8_t *row = x + (top + us.first) * dims->in_width;
+            for (int32_t c = 0; c < dims->out_width; c++, left += dims->stride_width) {
+                find_largest(dims, row, us, left, y++, argmax++);
             }
         }
     }

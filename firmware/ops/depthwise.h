@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Depthwise convolution, one input and one output channel per group: how conv2d.h does this case.
+//
+// No other channel would share a list of operands here, so the sums of a whole row grow tap by tap.
+// The functions mean what their namesakes in conv2d.h mean.
+#ifndef KG_OPS_DEPTHWISE_H
+#define KG_OPS_DEPTHWISE_H
+
+#include <stdbool.h>
+
+#include "ops/dims.h"
+
+static inline bool kg_conv_is_depthwise(const kg_conv_dims_t *dims) {
+    return dims->groups == dims->in_channels && dims->groups == dims->out_channels;
+}
+
+size_t kg_depthwise_u8_forward_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_depthwise_u8_input_gradient_scratch_bytes(const kg_conv_dims_t *dims);
+void kg_depthwise_u8_forward(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
+                             const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
+                             void *scratch);
+int32_t kg_depthwise_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e,
+                                       const uint8_t *w, const kg_conv_quant_t *quant,
+                                       const uint8_t *mask, uint8_t *dx, void *scratch);
+
+#endif
