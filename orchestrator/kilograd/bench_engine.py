@@ -45,7 +45,7 @@ def bench(board: str = "nrf52840", instructions: int = INSTRUCTIONS) -> dict[str
 def _build(board: Board, folder: Path) -> Path:
     compiler = toolchain.arm_compiler()
     elf = folder / "kernel.elf"
-    command = [
+    command: list[str | Path] = [
         *compiler.command,
         *toolchain.core_flags(compiler, board),
         *("-O2", "-std=c11", "-ffreestanding", "-nostdlib", "-Wl,--entry=reset"),

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from chip.programs import board, ram, start
 
+from chip.programs import FPU_ON, board, ram, start
 from kilograd import bench_engine
 from kilograd.engines.base import StepCount
 from kilograd.engines.builtin import BuiltinEngine
@@ -55,10 +55,10 @@ def fault(code: str, name: str, folder: Path) -> KilogradError:
         ((M0,), ".short 0xB100 // cbz r0", "undefined instruction"),
         ((M0,), ".short 0xEE00, 0x0A10 // vmov s0, r0", "undefined instruction"),
         # No double precision on the M4; no floating point before it is switched on.
-        ((M4,), "ldr r0, =0xE000ED88\nldr r1, =0xF00000\nstr r1, [r0]\nisb\n.short 0xEE30, 0x0B00", "undefined instruction"),
+        ((M4,), f"{FPU_ON}.short 0xEE30, 0x0B00 // vadd.f64", "undefined instruction"),
         (THUMB_2, "vmov s0, r0", "CPACR has it switched off"),
     ],
-)  # fmt: skip
+)
 def test_the_chip_refuses_what_the_hardware_refuses(
     names: tuple[str, ...], code: str, what: str, tmp_path: Path
 ) -> None:
@@ -213,7 +213,9 @@ PL011 = """
         movs r7, #0x10
     """
 
-ECHO = PL011 + """
+ECHO = (
+    PL011
+    + """
     1:  ldr r1, [r0, #0x18]
         tst r1, r7
         bne 1b
@@ -221,6 +223,7 @@ ECHO = PL011 + """
         adds r1, #1
         str r1, [r0]
         b 1b"""
+)
 
 
 def read_all(chip: BuiltinEngine, count: int) -> bytes:
@@ -364,7 +367,9 @@ def test_a_step_number_out_of_range_is_a_fault(tmp_path: Path) -> None:
 
 def test_counts_do_not_depend_on_how_the_host_sends(tmp_path: Path) -> None:
     """Steps cost the same whether the host sends byte by byte or all at once."""
-    code = PL011 + """
+    code = (
+        PL011
+        + """
     1:  ldr r1, [r0, #0x18]
         tst r1, r7
         bne 1b
@@ -380,6 +385,7 @@ def test_counts_do_not_depend_on_how_the_host_sends(tmp_path: Path) -> None:
         .thumb_func
     kg_trainer_lap:
         bx lr"""
+    )
     results = []
 
     for chunk in (1, 20):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,7 +53,7 @@ def test_no_two_blocks_of_a_board_overlap(name: str) -> None:
 
     blocks.sort()
 
-    assert all(base + size <= after for (base, size), (after, _) in zip(blocks, blocks[1:], strict=False))
+    assert all(base + size <= after for (base, size), (after, _) in pairwise(blocks))
 
 
 @pytest.mark.parametrize("name", boards())

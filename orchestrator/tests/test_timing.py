@@ -7,8 +7,8 @@ import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
-from chip.programs import board, count, ram, start
 
+from chip.programs import FPU_ON, board, count, ram, start
 from kilograd import paths
 from kilograd.errors import KilogradError
 from kilograd.platforms.board import boards
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 M0, M4, M7 = "rp2040", "nrf52840", "imxrt1062"
+CONDITIONAL_RETURNS = "bl 1f\nb 2f\n1: movs r0, #1\nit eq\nbxeq lr\ncmp r0, #1\nit eq\nbxeq lr\nnop\n2:"
 CORES = ("cortex-m0plus", "cortex-m4", "cortex-m7")
 
 
@@ -51,7 +52,7 @@ def test_instructions_are_counted_exactly(name: str, code: str, instructions: in
         ("movs r0, #0\nite eq\nmoveq r1, #1\nmovne r1, #2", 4),
         ("movs r0, #1\nitttt eq\nmoveq r1, #1\nmoveq r2, #1\nmoveq r3, #1\nmoveq r4, #1\nnop", 7),
         # A conditional return: skipped, then taken.
-        ("bl 1f\nb 2f\n1: movs r0, #1\nit eq\nbxeq lr\ncmp r0, #1\nit eq\nbxeq lr\nnop\n2:", 8),
+        (CONDITIONAL_RETURNS, 8),
         ("movs r0, #6\nmovs r1, #3\nudiv r2, r0, r1\nsdiv r2, r0, r1\nsmlad r0, r1, r2, r3", 5),
         ("movs r0, #9\ncbz r0, stop\ncbnz r0, 1f\nnop\n1: nop", 4),
         ("movs r0, #1\ntbb [pc, r0]\n.byte 1, 2, 0, 0\nnop\nnop\n", 4),
@@ -98,7 +99,7 @@ def test_blocks_longer_than_a_translation_and_across_pages_are_counted(tmp_path:
         # bl 1 + P, bx 1 + P.
         (M4, "bl 1f\nb 2f\n1: nop\nbx lr\n2:", 2 + 1 + 3 + 2),
         # A conditional return that is not taken is one cycle, taken it costs the refill.
-        (M4, "bl 1f\nb 2f\n1: movs r0, #1\nit eq\nbxeq lr\ncmp r0, #1\nit eq\nbxeq lr\nnop\n2:", 2 + 1 + 1 + 1 + 1 + 1 + 3 + 2),
+        (M4, CONDITIONAL_RETURNS, 2 + 1 + 1 + 1 + 1 + 1 + 3 + 2),
         # 32-bit loads and shifted operands.
         (M4, "add.w r0, r1, r2, lsl #3\nubfx r0, r1, #4, #8\nrev r0, r1\nclz r0, r1\nssat r0, #8, r1", 5),
     ],
@@ -108,9 +109,6 @@ def test_cycles_are_those_of_the_manuals(name: str, code: str, cycles: int, tmp_
     code = code.format(ram=hex(board(name).ram.base + 0x1000))
 
     assert cycles == count(code, name, tmp_path)[1]
-
-
-FPU_ON = "ldr r0, =0xE000ED88\nldr r1, =0xF00000\nstr r1, [r0]\ndsb\nisb\n"
 
 
 @pytest.mark.parametrize(
@@ -199,7 +197,14 @@ def test_an_unknown_core_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(("gap", "code"), [(0, ""), (3, "nop\nadds r5, #1\nmul r5, r5, r6\n")])
 def test_the_cycle_counter_reads_exactly_inside_a_block(name: str, gap: int, code: str, tmp_path: Path) -> None:
     """Two reads of CYCCNT without a branch between them must see the cycles that lie between."""
-    begin = "ldr r0, =0xE000EDFC\nldr r1, =0x01000000\nstr r1, [r0]\nldr r0, =0xE0001000\nmovs r1, #1\nstr r1, [r0]\nnop\n"
+    begin = """ldr r0, =0xE000EDFC
+        ldr r1, =0x01000000
+        str r1, [r0]
+        ldr r0, =0xE0001000
+        movs r1, #1
+        str r1, [r0]
+        nop
+    """
     end = f"ldr r4, ={board(name).ram.base + 0x1000:#x}\nstr r2, [r4]\nstr r3, [r4, #4]"
     body = f"ldr r2, [r0, #4]\n{code}ldr r3, [r0, #4]\n"
 

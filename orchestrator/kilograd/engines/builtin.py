@@ -228,7 +228,8 @@ class BuiltinEngine:
             for segment in ELFFile(stream).iter_segments("PT_LOAD"):
                 data, address = segment.data(), segment["p_paddr"]
                 if data and not self._library.kg_chip_poke(self._handle(), address, data, len(data)):
-                    message = f"{self._elf.name}: {len(data)} bytes at {address:#010x} are outside the memory of {self._board.name}"
+                    what = f"{self._elf.name}: {len(data)} bytes at {address:#010x}"
+                    message = f"{what} are outside the memory of {self._board.name}"
                     raise KilogradError(message, f"build the firmware for {self._board.name}")
 
     def _receive(self) -> bytes:

@@ -8,15 +8,30 @@ import hashlib
 import shutil
 import sysconfig
 import tempfile
-from ctypes import POINTER, Structure, c_bool, c_char_p, c_int32, c_size_t, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import (
+    POINTER,
+    Structure,
+    c_bool,
+    c_char_p,
+    c_int32,
+    c_size_t,
+    c_uint8,
+    c_uint16,
+    c_uint32,
+    c_uint64,
+    c_void_p,
+)
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kilograd import paths, toolchain, tools
 from kilograd.errors import KilogradError
-from kilograd.platforms.timing import Row, Timing
+
+if TYPE_CHECKING:
+    from kilograd.platforms.timing import Row, Timing
 
 LIBRARY = "kilograd_chip.so"
 STEPS = 16384
@@ -99,7 +114,7 @@ class StepCounts(Structure):
     _fields_ = tuple((name, c_uint64) for name in ("instructions", "cycles", "runs"))
 
 
-# name: (result, arguments)
+# Of each function: the type of its result, then those of its arguments.
 _FUNCTIONS = {
     "kg_chip_create": (c_void_p, POINTER(Settings)),
     "kg_chip_destroy": (None, c_void_p),
@@ -215,7 +230,7 @@ def _build() -> Path:
         return built
     built.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=built.parent) as folder:
-        configure = [
+        configure: list[str | Path] = [
             *(toolchain.build_program("cmake"), "-S", _sources(), "-B", folder, "-G", "Ninja"),
             f"-DCMAKE_MAKE_PROGRAM={toolchain.build_program('ninja')}",
             f"-DCMAKE_C_COMPILER={';'.join(toolchain.host_compiler().command)}",

@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kilograd import paths
 from kilograd.errors import KilogradError
 from kilograd.platforms.repl import Entry, Value, read_repl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Core = Literal["cortex-m0plus", "cortex-m4", "cortex-m7"]
 MemoryKind = Literal["flash", "ram", "rom"]
@@ -117,7 +119,8 @@ def load_board(name: str) -> Board:
     folder = _platforms() / name if name in boards() else Path(name)
     if not (folder / "board.toml").is_file():
         message = f"there is no board {name!r}"
-        hint = f"boards: {', '.join(boards())}; or the path of a folder with board.toml and a .repl of the folder's name"
+        known = ", ".join(boards())
+        hint = f"boards: {known}; or the path of a folder with board.toml and a .repl of the folder's name"
         raise KilogradError(message, hint)
     folder = folder.resolve()
     settings = _read_settings(folder / "board.toml")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from kilograd.errors import KilogradError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 Value = int | bool | str
@@ -113,9 +113,7 @@ class _Parser:
         interrupts: list[int] = []
         while not self.at_end() and self._tokens[self._next].column > 0:
             self._attribute(properties, interrupts)
-        return Entry(
-            first.text, kind, bus, addresses, MappingProxyType(properties), tuple(interrupts), first.line
-        )
+        return Entry(first.text, kind, bus, addresses, MappingProxyType(properties), tuple(interrupts), first.line)
 
     def _registrations(self) -> tuple[str, tuple[int, ...]]:
         if not self._is("{"):

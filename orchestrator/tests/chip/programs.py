@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from kilograd import tools, toolchain
+from kilograd import toolchain, tools
 from kilograd.engines.builtin import BuiltinEngine
 from kilograd.platforms.board import Board, load_board
 
@@ -40,6 +40,9 @@ fault:
     .balign 4
     .ltorg
 """
+
+
+FPU_ON = "ldr r0, =0xE000ED88\nldr r1, =0xF00000\nstr r1, [r0]\ndsb\nisb\n"
 
 
 @cache
