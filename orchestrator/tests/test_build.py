@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -198,6 +199,19 @@ def test_two_builds_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
 
     assert [path.parent.name for path in done] == ["nrf52840", "rp2040"]
     assert all(elf.symbol(path, "main").size > 0 for path in done)
+
+
+@pytest.mark.skipif(find_spec("ziglang") is None, reason="needs the Python package ziglang")
+@pytest.mark.parametrize("name", ["nrf52840", "imxrt1062"])
+def test_zig_uses_the_floating_point_unit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the unit's name in its flags zig calls soft float and says nothing."""
+    monkeypatch.setenv("KILOGRAD_COMPILER", "zig")
+
+    path = build.build_firmware([MODEL], load_board(name), tmp_path)
+
+    names = {symbol.name for symbol in elf.symbols(path)}
+    assert names.isdisjoint({"__aeabi_fadd", "__aeabi_fmul", "__aeabi_i2f"})
+    assert "kg_reset_entry" in names
 
 
 def test_missing_compiler_names_both_ways_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

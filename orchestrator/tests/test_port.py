@@ -10,12 +10,15 @@ import re
 import select
 import shutil
 import subprocess
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from builds import model_firmware, mps2, probe_firmware
+from builds import PROBE, model_firmware, mps2, probe_firmware
 from kilograd import __version__, elf, paths, toolchain, tools
+from kilograd.build import build_firmware
 from kilograd.engines.builtin import BuiltinEngine
 from kilograd.errors import KilogradError
 from kilograd.platforms.board import boards, load_board
@@ -267,18 +270,15 @@ def test_flexram_is_set_up_without_the_stack(tmp_path_factory: pytest.TempPathFa
     assert re.findall(r"\b(?:push|pop|sp|bl|blx)\b", code) == []
 
 
-@pytest.fixture
-def qemu(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the probe on QEMU's MPS2 board: an independent model of the core's exceptions."""
+@contextmanager
+def running(machine: str, path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a probe on one of QEMU's MPS2 boards: an independent model of the core's exceptions."""
     program = shutil.which("qemu-system-arm")
     if program is None:
         pytest.skip("needs qemu-system-arm")
-    path = probe_firmware(mps2(), tmp_path_factory)
-    command = [program, "-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", path]
+    command = [program, "-M", machine, "-display", "none", "-monitor", "none", "-serial", "stdio", "-kernel", str(path)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0
-    ) as process:
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, bufsize=0) as process:
         yield process
         process.kill()
 
@@ -294,19 +294,32 @@ def talk(process: subprocess.Popen[bytes], command: bytes, until: str) -> str:
     return text
 
 
-def test_core_delivers_a_fault_to_the_handler(
-    qemu: subprocess.Popen[bytes], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_core_delivers_a_fault_to_the_handler(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Exception entry as the architecture defines it: stacked registers, status registers, address of the access."""
-    text = talk(qemu, b"l", r"bfar=\w{10}\n")
+    path = probe_firmware(mps2(), tmp_path_factory)
+    with running("mps2-an386", path) as process:
+        text = talk(process, b"l", r"bfar=\w{10}\n")
 
-    place = elf.symbol(probe_firmware(mps2(), tmp_path_factory), "kg_probe_obey")
+    place = elf.symbol(path, "kg_probe_obey")
     assert place.address <= int(re.search(r"pc=0x(\w{8})", text)[1], 16) < place.address + place.size
     assert re.search(r"cfsr=0x00008200 hfsr=0x40000000 .*bfar=0x5fffff00\n", text)  # precise, address valid; escalated
 
 
-def test_handler_survives_a_stack_that_is_gone(qemu: subprocess.Popen[bytes]) -> None:
+def test_handler_survives_a_stack_that_is_gone(tmp_path_factory: pytest.TempPathFactory) -> None:
     """After an overflow the stack pointer is outside RAM: the handler takes a fresh stack and says so."""
-    text = talk(qemu, b"o", r"bfar=\w{10}\n")
+    with running("mps2-an386", probe_firmware(mps2(), tmp_path_factory)) as process:
+        text = talk(process, b"o", r"bfar=\w{10}\n")
 
     assert re.search(r"FAULT HardFault sp=0x1\w{7} outside the stack\n", text)
+
+
+def test_cortex_m7_memory_protection_shuts_the_rest(tmp_path: Path) -> None:
+    """Speculative reads of memory that is not there hang a Cortex-M7; protected, even a deliberate read is refused."""
+    flags = ("-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv5-sp-d16")
+    board = replace(mps2(), name="mps2_an500", core="cortex-m7", compile_flags=flags)
+    path = build_firmware([], board, tmp_path, app=PROBE.with_name("cortex_m7_probe.c"))
+
+    with running("mps2-an500", path) as process:
+        text = talk(process, b"x", r"bfar=\w{10}\n|read it")
+
+    assert re.search(r"cfsr=0x00000082 .*mmfar=0x60000000", text)  # data access violation, address valid
