@@ -274,6 +274,8 @@ def test_bars_serve_tasks_of_several_threads() -> None:
 
 def test_colour_is_left_out_on_request(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """NO_COLOR is honoured, also on a terminal."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("FORCE_COLOR", "1")
     console.show_error(KilogradError("red", ""))
     monkeypatch.setenv("NO_COLOR", "1")
