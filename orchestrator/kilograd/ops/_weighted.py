@@ -113,12 +113,14 @@ def _logits(node: Node, low: Lowering, w: str, b: str) -> None:
 
 
 def _w_scale(node: Node, low: Lowering) -> str:
-    """Return the C object that holds the scale of the weights."""
-    return f"{node.name}_state.w_scale" if node.name in low.trained else f"{node.name}_w_scale"
+    """Return the C object that holds the scale of the weights; a constant one is made when it is first needed."""
+    if node.name in low.trained:
+        return f"{node.name}_state.w_scale"
+    return low.record(f"{node.name}_w_scale", "float", {"value": low.weights(node).format.scale})
 
 
 def _quantisation(node: Node, low: Lowering) -> None:
-    """Add the layer's kg_conv_quant_t, in RAM where training may change it, and the scale of its weights."""
+    """Add the layer's kg_conv_quant_t, in RAM where training may change it, as is the scale of trained weights."""
     x, y, w = low.format(node.inputs[0]), low.format(node.output), low.weights(node).format
     unit = np.float32(w.scale) * np.float32(x.scale)
     values = {
@@ -134,8 +136,6 @@ def _quantisation(node: Node, low: Lowering) -> None:
     if node.name in low.trained:
         state = {"w_scale": w.scale, "g_shift": FIRST_SHIFT, "e_exponent": OUTPUT_EXPONENT}
         low.record(f"{node.name}_state", "kg_parameter_u8_state_t", state, mutable=True)
-    else:
-        low.record(f"{node.name}_w_scale", "float", {"value": w.scale})
 
 
 def _parameter(node: Node, low: Lowering, error: Error) -> str:
@@ -172,7 +172,9 @@ def _weight_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: 
         kind = "row"
         kernel = low.kernels.choose(f"kg_{node.op}_{suffix}_weight_gradient")
         scratch = _scratch(node, low, "weight_gradient", kernel, dims)
-        row = low.feature(f"{node.name}_row", "int32_t" if suffix == "u8" else "float", low.weights(node).weight[0].size)
+        row = low.feature(
+            f"{node.name}_row", "int32_t" if suffix == "u8" else "float", low.weights(node).weight[0].size
+        )
         writes = [row, *scratch]
         args |= {
             "dims": Address(f"{node.name}_dims"),

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The promise that everything rests on: training gives the same bits on the host and on every board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from kilograd.graph import make_graph
+from kilograd.lower import Settings
+from kilograd.platforms.board import boards, load_board
+from kilograd.zoo import build_model
+from kilograd.zoo._layers import add, average_pool, conv2d, flatten, linear, max_pool, relu
+from workshop import Task, Workshop, digits, steps, workshop
+
+if TYPE_CHECKING:
+    from kilograd.types import Graph
+    from workshop import Trained
+
+SAMPLES, BATCH = 112, 16
+
+
+@dataclass(frozen=True)
+class Case:
+    """One training program; the host runs it with its own fast kernels, boards with theirs."""
+
+    model: str
+    configuration: str
+    recipe: str
+    layers: str | int = "all"
+
+    def __str__(self) -> str:
+        trained = "" if self.layers == "all" else f"-last{self.layers}"
+        return f"{self.model}-{self.configuration}-{self.recipe}{trained}"
+
+
+CASES = [
+    *(Case("digits_cnn", form, recipe) for form in ("uint8", "mixed", "float32") for recipe in ("best", "paper")),
+    Case("digits_cnn", "uint8", "best", layers=2),
+    # Every operator; in float32 on a smaller net, as the RP2040 computes floats in software.
+    *(Case("resnet_tiny", form, "best") for form in ("uint8", "mixed")),
+    *(Case("small_resnet", "float32", recipe) for recipe in ("best", "paper")),
+]
+ALL_CASES = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def small_resnet() -> Graph:
+    """Return a net of all operators for images of 8x8, with overlapping, padded and strided windows."""
+    rng = np.random.default_rng(1)
+    nodes = (
+        conv2d(rng, "stem", "input", (1, 4), 3, stride=2, pad=1),
+        relu("block_relu", "stem"),
+        conv2d(rng, "block_conv", "block_relu", (4, 4), 3, pad=1),
+        add("block_sum", ("block_conv", "stem"), relu=True),
+        conv2d(rng, "depthwise", "block_sum", (4, 4), 3, pad=1, groups=4, relu=True),
+        max_pool("pool", "depthwise", 2),
+        conv2d(rng, "pointwise", "pool", (4, 8), 1, relu=True),
+        average_pool("global_pool", "pointwise", 2),
+        flatten("features", "global_pool"),
+        linear(rng, "fc", "features", (8, 10)),
+    )
+    return make_graph("small_resnet", (1, 8, 8), nodes)
+
+
+def task(case: Case, *, seed: int = 1) -> Task:
+    """Return the work of a case: real digits, each trained once."""
+    graph = small_resnet() if case.model == "small_resnet" else build_model(case.model, seed=1, classes=10)
+    train, test = digits(SAMPLES, size=graph.shapes[graph.input][1])
+    settings = Settings(case.configuration, case.recipe, case.layers)
+    return Task(graph, settings, train, test, steps(SAMPLES, BATCH, seed=seed))
+
+
+@cache
+def on_host(shop: Workshop, case: Case) -> tuple[Trained, Trained]:
+    """Return what the host twin has before and after training."""
+    return shop.on_host(task(case))
+
+
+@ALL_CASES
+@pytest.mark.parametrize("name", boards())
+def test_training_gives_the_same_bits_on_the_host_and_on_a_board(
+    case: Case, name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """112 steps and 7 updates: all state, and the logits of samples not trained on, to the last bit."""
+    shop = workshop(tmp_path_factory)
+    _, expected = on_host(shop, case)
+
+    on_board = shop.on_board(task(case), load_board(name))
+
+    assert expected.logits == on_board.logits
+    assert expected.state == on_board.state
+
+
+@ALL_CASES
+def test_what_is_compared_has_been_trained(case: Case, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Equal bits that never changed would prove nothing."""
+    before, after = on_host(workshop(tmp_path_factory), case)
+
+    changed = np.frombuffer(before.state, np.uint8) != np.frombuffer(after.state, np.uint8)
+    assert changed.mean() > 0.05
+    assert before.logits != after.logits
+
+
+def test_another_seed_gives_other_bits(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The comparison sees what a single changed setting does: order of the samples and stochastic rounding."""
+    shop = workshop(tmp_path_factory)
+    case = CASES[0]
+
+    _, other = shop.on_host(task(case, seed=2))
+
+    assert on_host(shop, case)[1].state != other.state
