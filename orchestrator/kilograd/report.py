@@ -180,7 +180,7 @@ def does_not_fit(plan: PlanReport) -> CheckFailedError:
 
 
 def report_table(report: Report) -> Table:
-    """Return the table for people: a column for each board, a row for each figure."""
+    """Return the table for people: a column for each board, a row for each figure that one of them knows."""
     rows: list[tuple[str, Callable[[BoardReport], str]]] = [
         ("engine", lambda b: b.engine),
         ("fits", lambda b: _yes(b.fits)),
@@ -195,10 +195,7 @@ def report_table(report: Report) -> Table:
         ("training samples", lambda b: f"{b.steps:,}"),
         ("same bits as host", lambda b: _yes(b.same_bits)),
     ]
-    table = _table([board.board for board in report.boards])
-    for name, cell in rows:
-        table.add_row(name, *(cell(board) for board in report.boards))
-    return table
+    return _table([board.board for board in report.boards], [(name, map(cell, report.boards)) for name, cell in rows])
 
 
 def plan_table(plans: Sequence[PlanReport]) -> Table:
@@ -207,10 +204,7 @@ def plan_table(plans: Sequence[PlanReport]) -> Table:
     segments = dict.fromkeys(segment for plan in plans for segment in plan.lower_bound)
     rows += [(f"lower bound, {segment}", partial(_lower_bound, segment)) for segment in segments]
     rows += [(f"largest tensor {rank}", partial(_tensor, rank)) for rank in range(1, LARGEST_SHOWN + 1)]
-    table = _table([plan.board for plan in plans])
-    for name, cell in rows:
-        table.add_row(name, *(cell(plan) for plan in plans))
-    return table
+    return _table([plan.board for plan in plans], [(name, map(cell, plans)) for name, cell in rows])
 
 
 _MEMORY_ROWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
@@ -221,7 +215,7 @@ _MEMORY_ROWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
     ("  rest", lambda b: _bytes(b.ram.other)),
     ("  limit", lambda b: _bytes(b.ram.limit)),
     ("flash", lambda b: _used(b.flash)),
-    ("  fixed weights", lambda b: _bytes(b.flash.weights)),
+    ("  weights", lambda b: _bytes(b.flash.weights)),
     ("  code and tables", lambda b: _bytes(b.flash.code)),
     ("  limit", lambda b: _bytes(b.flash.limit)),
 )
@@ -293,11 +287,16 @@ def _within(memory: Ram | Flash) -> bool:
     return memory.limit is None or memory.total <= memory.limit
 
 
-def _table(columns: Sequence[str]) -> Table:
+def _table(columns: Sequence[str], rows: Iterable[tuple[str, Iterable[str]]]) -> Table:
+    """Return a table without the rows that nobody can fill."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
+    for name, content in rows:
+        cells = list(content)
+        if set(cells) != {UNKNOWN}:
+            table.add_row(name, *cells)
     return table
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,14 +35,6 @@ def update_golden(request: pytest.FixtureRequest) -> bool:
 def checkout() -> Path:
     """Return the root of the checkout."""
     return Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def data_folder() -> Path:
-    """Return the folder with real data sets, or skip."""
-    if "KILOGRAD_DATA" not in os.environ:
-        pytest.skip("set KILOGRAD_DATA to the folder with data sets")
-    return Path(os.environ["KILOGRAD_DATA"])
 
 
 @pytest.fixture(scope="session")
