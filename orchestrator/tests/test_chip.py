@@ -493,3 +493,28 @@ def test_the_benchmark_reports_what_it_ran(name: str) -> None:
     assert result["instructions"] >= 20_000_000
     assert result["mips"] == pytest.approx(result["instructions"] / result["seconds"] / 1e6, rel=0.05)
     assert 0.5 < result["cycles"] / result["instructions"] < 2
+
+
+def test_a_board_may_let_its_ram_be_executed(tmp_path: Path) -> None:
+    """`executable` in board.toml: code that was copied to RAM runs, and stores beside it work."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    original = load_board(M4).folder
+    settings = (original / "board.toml").read_text(encoding="utf-8")
+    settings = settings.replace('ram = "ram"', 'ram = "ram"\nexecutable = ["ram"]')
+    (folder / "board.toml").write_text(settings, encoding="utf-8")
+    (folder / "mine.repl").write_text((original / "nrf52840.repl").read_text(encoding="utf-8"), encoding="utf-8")
+    # movs r1, #42; str r1, [r0, #16]; b .
+    code = """ldr r0, =0x20001000
+        ldr r1, =0x6101212A
+        str r1, [r0]
+        ldr r1, =0xE7FE
+        str r1, [r0, #4]
+        adds r2, r0, #1
+        bx r2"""
+    start(code, M4, tmp_path).close()
+
+    with BuiltinEngine(tmp_path / "program.elf", load_board(str(folder))) as chip:
+        assert "has halted" in chip.advance(1000)
+
+        assert ram(chip, 0x1010, M4) == 42
