@@ -13,11 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kilograd import paths, tools
+from kilograd.build import build_kernels
 
-FLAGS = (
-    "-std=c11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-strict-aliasing", "-fPIC", "-shared",
-)  # fmt: skip
 GUARD = 64
 GUARD_BYTE = 0xA5
 
@@ -136,13 +133,8 @@ class Output:
 @functools.cache
 def library() -> ctypes.CDLL:
     """Build all kernels of this checkout, plain and host, and load them."""
-    firmware = paths.share() / "firmware"
-    sources = [path for path in sorted((firmware / "ops").glob("*.c")) if not path.stem.endswith(("_dsp", "_v6m"))]
     with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "kernels.so"
-        includes = ("-I", firmware, "-I", firmware / "include")
-        tools.run(["gcc", *FLAGS, *includes, *sources, "-o", target], what="building the kernels")
-        return ctypes.CDLL(str(target))
+        return ctypes.CDLL(str(build_kernels(Path(folder))))
 
 
 def call(name: str, *arguments: object) -> int:
@@ -211,6 +203,22 @@ class Weighted:
             rows.append(row.array)
         return np.stack(rows)
 
+    def prepared_weight_gradient(
+        self, window: Window, x: Array, e: Array, channels: tuple[int, ...], quant: ConvQuant | None = None
+    ) -> Array:
+        """Return the rows of some channels, in that order, after one preparation."""
+        dtype, kind = ("f32", np.float32) if quant is None else ("u8", np.int32)
+        name = self._name(dtype, "weight_gradient")
+        extra = () if quant is None else (quant,)
+        scratch = self._scratch(name, window)
+        call(f"{name}_prepare", window.conv(), x, *extra, scratch)
+        rows = []
+        for channel in channels:
+            row = Output(window.w_shape[1:], kind)
+            call(name.replace(self.suffix, "_prepared"), window.conv(), x, e, *extra, channel, row, scratch)
+            rows.append(row.array)
+        return np.stack(rows)
+
     def input_gradient(
         self, window: Window, e: Array, w: Array, mask: Array | None, quant: ConvQuant | None = None
     ) -> tuple[Array, int]:
@@ -225,6 +233,11 @@ class Weighted:
 
 
 # --- the arithmetic of requant.h and of the layers, in numpy ---------------------------------------------------------
+
+
+def centred(values: Array, zero: int) -> Array:
+    """Return uint8 numbers less their zero point, exact."""
+    return values.astype(np.int64) - zero
 
 
 def requant(value: Array, factor: Requant) -> Array:

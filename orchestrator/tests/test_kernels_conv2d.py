@@ -9,7 +9,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels import Array, ConvQuant, Requant, Weighted, Window, inside, padded, requant, to_error, under_tap
+
+from kernels import (
+    Array,
+    ConvQuant,
+    Requant,
+    Weighted,
+    Window,
+    centred,
+    inside,
+    padded,
+    requant,
+    to_error,
+    under_tap,
+)
 
 PLAIN, HOST = Weighted("conv2d"), Weighted("conv2d", "_host")
 VARIANTS = pytest.mark.parametrize("kernels", [PLAIN, HOST], ids=["plain", "host"])
@@ -57,7 +70,9 @@ def factor(rng: np.random.Generator, real: float) -> Requant:
     return Requant(int(rng.integers(1 << 30, 1 << 31)), min(max(shift, 1), 62))
 
 
-def case_u8(window: Window, seed: int, zeros: tuple[int, int] | None = None) -> tuple[Array, Array, Array, Array, ConvQuant]:
+def case_u8(
+    window: Window, seed: int, zeros: tuple[int, int] | None = None
+) -> tuple[Array, Array, Array, Array, ConvQuant]:
     """Return x, w, b, e and quant: random, x with many zeros as after a ReLU, e with many as after a pool."""
     rng = np.random.default_rng(seed)
     x_zero, w_zero = zeros or (int(rng.choice([0, 3, 128, 255])), int(rng.integers(0, 256)))
@@ -110,15 +125,12 @@ def input_gradient(window: Window, e: Array, w: Array) -> Array:
 def check_u8(kernels: Weighted, window: Window, seed: int, zeros: tuple[int, int] | None = None) -> None:
     """Compare all three kernels with exact integers."""
     x, w, b, e, quant = case_u8(window, seed, zeros)
-    x_real, w_real = x.astype(np.int64) - quant.x_zero, w.astype(np.int64) - quant.w_zero
-    e_real = e.astype(np.int64) - 128
+    x_real, w_real, e_real = centred(x, quant.x_zero), centred(w, quant.w_zero), centred(e, 128)
     sums = forward(window, x_real, w_real) + b[:, None, None]
     y = np.clip(quant.y_zero + requant(sums, quant.forward), quant.y_min, quant.y_max)
 
     np.testing.assert_array_equal(kernels.forward_u8(window, x, w, b, quant), y)
-    np.testing.assert_array_equal(
-        kernels.weight_gradient(window, x, e, quant), weight_gradient(window, x_real, e_real)
-    )
+    np.testing.assert_array_equal(kernels.weight_gradient(window, x, e, quant), weight_gradient(window, x_real, e_real))
     sums = input_gradient(window, e_real, w_real)
     for mask in (None, x):
         on = np.full(window.x_shape, fill_value=True) if mask is None else mask > quant.x_zero
@@ -149,43 +161,55 @@ def test_uint8_takes_extreme_zero_points(kernels: Weighted, zeros: tuple[int, in
     check_u8(kernels, SHAPES["same"], seed=2, zeros=zeros)
 
 
-@VARIANTS
-@pytest.mark.parametrize("high", [0, 255])
-def test_uint8_is_exact_and_saturates_at_the_largest_sums(kernels: Weighted, high: int) -> None:
-    """Fan-in 4608 at full scale: sums beyond 2^24, where single precision would round, and beyond the output's range."""
-    window = Window(512, 3, 4, 5, 3, 3, pads=(1, 1, 1, 1))
-    quant = ConvQuant(255 - high, 0, 7, 3, 250, Requant(1 << 30, 40), Requant(1 << 30, 30))
-    x = np.full(window.x_shape, high, np.uint8)
-    x[::3] -= np.uint8(1) if high else np.uint8(255)
-    w = np.full(window.w_shape, 255, np.uint8)
-    w[::2, ::5] = 254
-    e = np.full(window.y_shape, high, np.uint8)
-    b = np.arange(5, dtype=np.int32)
-    x_real, e_real = x.astype(np.int64) - quant.x_zero, e.astype(np.int64) - 128
-    sums = forward(window, x_real, w.astype(np.int64)) + b[:, None, None]
+def near_the_end(shape: tuple[int, ...], end: int, seed: int) -> Array:
+    """Return random bytes at one end of the range, odd and even ones."""
+    return np.abs(np.random.default_rng(seed).integers(0, 4, shape) - end).astype(np.uint8)
 
-    y = np.clip(7 + requant(sums, quant.forward), 3, 250)
-    np.testing.assert_array_equal(kernels.forward_u8(window, x, w, b, quant), y)
-    np.testing.assert_array_equal(
-        kernels.weight_gradient(window, x, e, quant), weight_gradient(window, x_real, e_real)
+
+LARGE = {
+    "fan-in 4608": Window(512, 3, 4, 5, 3, 3, pads=(1, 1, 1, 1)),
+    "fan-out 4608": Window(5, 3, 4, 512, 3, 3, pads=(1, 1, 1, 1)),
+    "1600 positions": Window(2, 40, 40, 3, 1, 1),
+}
+
+
+@VARIANTS
+@pytest.mark.parametrize("end", [0, 255])
+@pytest.mark.parametrize("window", LARGE.values(), ids=LARGE.keys())
+def test_uint8_is_exact_where_single_precision_would_round(kernels: Weighted, window: Window, end: int) -> None:
+    """Sums at full scale pass 2^24; a bias that cancels one of them shows its last bit."""
+    x, w, e = (
+        near_the_end(shape, end, seed) for seed, shape in enumerate((window.x_shape, window.w_shape, window.y_shape))
     )
-    dx, largest = kernels.input_gradient(window, e, w, None, quant)
-    sums = input_gradient(window, e_real, w.astype(np.int64))
-    np.testing.assert_array_equal(dx, to_error(sums, quant.backward))
-    assert largest == np.abs(sums).max()
+    half = Requant(1 << 30, 31)
+    quant = ConvQuant(255 - end, 255 - end, 128, 0, 255, half, half)
+    x_real, w_real, e_real = centred(x, 255 - end), centred(w, 255 - end), centred(e, 128)
+    sums = forward(window, x_real, w_real)
+    b = -sums[:, 1, 1]
+    dx = input_gradient(window, e_real, w_real)
+    dw = weight_gradient(window, x_real, e_real)
+    assert max(np.abs(sums).max(), np.abs(dx).max(), np.abs(dw).max()) > 1 << 24
+
+    y = np.clip(128 + requant(sums + b[:, None, None], half), 0, 255)
+    np.testing.assert_array_equal(kernels.forward_u8(window, x, w, b.astype(np.int32), quant), y)
+    np.testing.assert_array_equal(kernels.weight_gradient(window, x, e, quant), dw)
+    got, largest = kernels.input_gradient(window, e, w, None, quant)
+    np.testing.assert_array_equal(got, to_error(dx, half))
+    assert largest == np.abs(dx).max()
 
 
-@VARIANTS
-def test_uint8_weight_gradient_is_exact_on_a_full_map_of_largest_errors(kernels: Weighted) -> None:
-    """The sum over 1600 positions passes 2^24 as well."""
-    window = Window(2, 40, 40, 2, 1, 1)
-    quant = ConvQuant(0, 0, 0, 0, 255, Requant(1 << 30, 31), Requant(1 << 30, 31))
-    x = np.full(window.x_shape, 255, np.uint8)
-    x[0, 3, 5] = 254
-    e = np.zeros(window.y_shape, np.uint8)
-    expected = weight_gradient(window, x.astype(np.int64), e.astype(np.int64) - 128)
+@pytest.mark.parametrize("shape", ["same", "groups", "stride 2, odd map", "depthwise"])
+def test_one_preparation_serves_any_choice_of_rows(shape: str) -> None:
+    """Sparse updates skip channels; the others must not notice."""
+    window = SHAPES[shape]
+    x, _, _, e, quant = case_u8(window, seed=7)
+    x_float, _, _, e_float = case_f32(window, seed=7)
+    channels = (window.out_channels - 1, 1)
 
-    np.testing.assert_array_equal(kernels.weight_gradient(window, x, e, quant), expected)
+    rows = HOST.prepared_weight_gradient(window, x, e, channels, quant)
+    np.testing.assert_array_equal(rows, PLAIN.weight_gradient(window, x, e, quant)[list(channels)])
+    rows = HOST.prepared_weight_gradient(window, x_float, e_float, channels)
+    assert_same_bits(rows, PLAIN.weight_gradient(window, x_float, e_float)[list(channels)])
 
 
 @VARIANTS

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from kernels import AddQuant, Array, Output, call
 
 COUNT = 1000
@@ -55,7 +56,7 @@ def test_add_uint8_is_exact(weights: tuple[int, int, int], zeros: tuple[int, int
 
 @settings(max_examples=60, deadline=None)
 @given(weights=WEIGHTS, both=st.booleans(), place=st.sampled_from(["apart", "a", "b", "mask"]))
-def test_join_uint8_brings_errors_to_one_scale(weights: tuple[int, int, int], both: bool, place: str) -> None:  # noqa: FBT001
+def test_join_uint8_brings_errors_to_one_scale(weights: tuple[int, int, int], both: bool, place: str) -> None:
     """One error or two, masked or not, into any of the arrays; zero points of quant do not matter."""
     a, b, mask = bytes_of(1), bytes_of(2) if both else None, bytes_of(3)
     quant = AddQuant(1, 2, 3, 4, 5, *weights)

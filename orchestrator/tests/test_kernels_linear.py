@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernels import Array, ConvQuant, Output, Requant, Weighted, Window, call, requant, to_error
+
+from kernels import Array, ConvQuant, Output, Requant, Weighted, Window, call, centred, requant, to_error
 
 VARIANTS = pytest.mark.parametrize("kernels", [Weighted("linear"), Weighted("linear", "_host")], ids=["plain", "host"])
 SIZES = pytest.mark.parametrize("sizes", [(1, 1), (3, 2), (7, 5), (64, 10), (131, 37), (700, 600)], ids=str)
@@ -38,7 +39,7 @@ def check_u8(kernels: Weighted, sizes: tuple[int, int], seed: int, zeros: tuple[
     """Compare the four kernels with exact integers."""
     window = layer(sizes)
     x, w, b, e, quant = case_u8(sizes, seed, zeros)
-    x_real, w_real, e_real = x.astype(np.int64) - quant.x_zero, w.astype(np.int64) - quant.w_zero, e.astype(np.int64) - 128
+    x_real, w_real, e_real = centred(x, quant.x_zero), centred(w, quant.w_zero), centred(e, 128)
     sums = w_real @ x_real + b
 
     y = np.clip(quant.y_zero + requant(sums, quant.forward), quant.y_min, quant.y_max)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from kernels import Array, AveragePoolQuant, Output, Requant, Window, call, inside, padded, requant, to_error, under_tap
 
 SHAPES = {
@@ -107,9 +108,7 @@ def check_average_pool_u8(window: Window, seed: int) -> None:
     for mask in (None, x):
         on = np.full(window.x_shape, fill_value=True) if mask is None else mask > quant.x_zero
         dx = Output(window.x_shape, np.uint8, like=mask)
-        largest = call(
-            "kg_average_pool_u8_backward", window.pool(), e, quant, None if mask is None else dx, dx
-        )
+        largest = call("kg_average_pool_u8_backward", window.pool(), e, quant, None if mask is None else dx, dx)
         np.testing.assert_array_equal(dx.array, np.where(on, to_error(spread, quant.backward), 128))
         assert largest == np.abs(spread * on).max()
 
