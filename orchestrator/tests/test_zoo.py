@@ -84,14 +84,15 @@ def test_weights_have_nothing_to_do_with_other_numbers_of_the_seed() -> None:
 
 
 @pytest.mark.parametrize("name", models())
-def test_activations_keep_their_scale_through_the_layers(name: str) -> None:
-    """Neither vanishing nor exploding: training starts at once."""
-    graph = build_model(name, seed=1)
-    x = np.random.default_rng(1).standard_normal((50, *graph.shapes[graph.input])).astype(np.float32)
+def test_weights_start_small_and_even(name: str) -> None:
+    """Standardised steps have an absolute size: weights must start inside 1 / sqrt(fan-in), biases at 0."""
+    for node in build_model(name, seed=1).nodes:
+        if node.weight is not None and node.bias is not None:
+            bound = node.weight[0].size ** -0.5
 
-    tensors = evaluate(graph, x)
-
-    assert all(0.2 < float(array.std()) < 5 for array in tensors.values())
+            assert np.abs(node.weight).max() <= bound
+            assert node.weight.std() == pytest.approx(bound / 3**0.5, rel=0.25)
+            assert not node.bias.any()
 
 
 def test_unknown_model_lists_the_known_ones() -> None:
