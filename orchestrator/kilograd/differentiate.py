@@ -61,7 +61,9 @@ def select_layers(graph: Graph, layers: str | int | tuple[str, ...]) -> frozense
     if isinstance(layers, tuple) and layers and set(layers) <= set(weighted):
         return frozenset(layers)
     message = f"cannot train the layers {layers!r} of {graph.name}"
-    raise KilogradError(message, f'give "all", a number from 1 to {len(weighted)}, or names out of {", ".join(weighted)}')
+    raise KilogradError(
+        message, f'give "all", a number from 1 to {len(weighted)}, or names out of {", ".join(weighted)}'
+    )
 
 
 def _loss(low: Lowering) -> None:

@@ -21,6 +21,7 @@ from kilograd.load import load_model
 from kilograd.lower import Lowered, Settings, lower
 from kilograd.platforms.board import load_board
 from kilograd.pretrain import Pretraining, pretrain
+from kilograd.quantise import store_input
 from kilograd.report import Accuracy, BoardReport, PlanReport, Report
 from kilograd.schedule import Schedule, accuracy, make_schedule, train
 from kilograd.suggest import suggestions
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from kilograd.console import Progress
     from kilograd.experiment import Experiment
     from kilograd.platforms.board import Board
-    from kilograd.report import Flash, Ram
     from kilograd.types import Graph, Samples
 
 STEPS = ("load", "pretrain", "quantise", "differentiate", "plan", "generate", "build", "run", "measure", "report")
@@ -218,8 +218,6 @@ def _train(
 
 
 def _result(session: Session, lowered: Lowered, material: Material) -> Trained:
-    from kilograd.quantise import store_input
-
     x = store_input(material.test.x[:CHECKED_SAMPLES], lowered.program.input_format)
     logits = session.evaluate(x, material.test.y[:CHECKED_SAMPLES]).logits.tobytes()
     return Trained(session.read_state(), session.state_hash(), logits)
@@ -239,7 +237,7 @@ def _run_on_board(
     with progress.task(f"building for {board.name}"):
         lowered, plan, elf = _plan(material, board, out / board.name)
     if elf is None:
-        return BoardReport(board.name, engine, False, plan.ram, plan.flash, plan=plan), None
+        return BoardReport(board.name, engine, plan.fits, plan.ram, plan.flash, plan=plan), None
     samples, form = len(schedule.order), lowered.program.input_format
     with (
         open_engine(engine, elf, board, time_limit_s=experiment.run.time_limit_s) as chip,
@@ -267,9 +265,7 @@ def _run_on_board(
     return report, trained
 
 
-def _accuracy(
-    material: Material, reference: Reference, state: bytes, progress: Progress, where: str
-) -> Accuracy:
+def _accuracy(material: Material, reference: Reference, state: bytes, progress: Progress, where: str) -> Accuracy:
     """Test a trained state on the host twin."""
     form = reference.lowered.program.input_format
     with progress.task(f"testing {where}", len(material.test)) as task, HostEngine(reference.twin) as engine:
@@ -279,14 +275,12 @@ def _accuracy(
     return Accuracy(reference.before_shift, reference.after_shift, share)
 
 
-def _run_on_host(
-    experiment: Experiment, material: Material, reference: Reference, progress: Progress
-) -> BoardReport:
+def _run_on_host(experiment: Experiment, material: Material, reference: Reference, progress: Progress) -> BoardReport:
     schedule = _schedule(experiment, material, most=None)
     trained = _train(HostEngine(reference.twin), reference.lowered, material, schedule, "host", progress)
     ram, flash = measure.memory_of_twin(reference.lowered)
     return BoardReport(
-        "host", "host", True, ram, flash,
+        "host", "host", fits=True, ram=ram, flash=flash,
         accuracy=_accuracy(material, reference, trained.state, progress, "host"),
         steps=len(schedule.order),
         state_hash=trained.state_hash,

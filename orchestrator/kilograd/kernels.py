@@ -30,7 +30,7 @@ DIMS_FIELDS = (
 class ConvDims(ctypes.Structure):
     """kg_conv_dims_t."""
 
-    _fields_ = [(name, ctypes.c_int32) for name in DIMS_FIELDS]  # noqa: RUF012 - the form that ctypes wants
+    _fields_ = [(name, ctypes.c_int32) for name in DIMS_FIELDS]
 
 
 @dataclass(frozen=True)

@@ -88,9 +88,7 @@ def _lives(program: Program, steps: Sequence[Step]) -> dict[str, tuple[int, int]
     return lives
 
 
-def _merge_in_place(
-    program: Program, steps: Sequence[Step], lives: Mapping[str, tuple[int, int]]
-) -> dict[str, str]:
+def _merge_in_place(program: Program, steps: Sequence[Step], lives: Mapping[str, tuple[int, int]]) -> dict[str, str]:
     """Let a written buffer take over the memory of one that is read for the last time in the same step."""
     owner: dict[str, str] = {}
     for number, step in enumerate(steps):
@@ -109,9 +107,7 @@ def _root(owner: Mapping[str, str], name: str) -> str:
     return name
 
 
-def _blocks(
-    program: Program, lives: Mapping[str, tuple[int, int]], owner: Mapping[str, str]
-) -> dict[str, Block]:
+def _blocks(program: Program, lives: Mapping[str, tuple[int, int]], owner: Mapping[str, str]) -> dict[str, Block]:
     blocks: dict[str, Block] = {}
     for name, (first, last) in lives.items():
         root = _root(owner, name)

@@ -2,8 +2,8 @@
 """
 Train a model in float32 on the host, before it is quantised.
 
-This runs kilograd's own float32 runtime (the host twin, recipe best), not a framework: the same tables and kernels as on
-a board, nothing more to install, and a result that depends only on the experiment.
+This runs kilograd's own float32 runtime (the host twin, recipe best), not a framework: the same tables and kernels as
+on a board, nothing more to install, and a result that depends only on the experiment.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from kilograd.state import float_graph
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from kilograd.console import Progress
     from kilograd.types import Graph, Samples
@@ -74,7 +76,7 @@ def _key(graph: Graph, samples: Samples, how: Pretraining) -> str:
     return digest.hexdigest()[:16]
 
 
-def _arrays(graph: Graph) -> Iterator[tuple[str, np.ndarray]]:
+def _arrays(graph: Graph) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for node in graph.nodes:
         if node.weight is not None and node.bias is not None:
             yield f"{node.name}.weight", node.weight
@@ -98,5 +100,6 @@ def _read(graph: Graph, path: Path) -> Graph | None:
 def _write(graph: Graph, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.stem}.tmp.npz")
-    np.savez(fresh, **dict(_arrays(graph)))
+    arrays: dict[str, Any] = dict(_arrays(graph))
+    np.savez(fresh, **arrays)
     fresh.replace(path)

@@ -40,9 +40,7 @@ def quantise(
     bordered = _insert_borders(graph, dtypes)
     ranges = _ranges(bordered, calibration)
     formats = _formats(bordered, ranges, dtypes)
-    weights = {
-        node.name: _stored(node, formats, trained) for node in bordered.nodes if node.weight is not None
-    }
+    weights = {node.name: _stored(node, formats, trained) for node in bordered.nodes if node.weight is not None}
     return QuantisedGraph(bordered, formats, weights)
 
 
@@ -50,7 +48,8 @@ def store_input(x: NDArray[np.float32], form: Format) -> NDArray[np.uint8] | NDA
     """Bring samples into the format of the input tensor."""
     if form.dtype == "float32":
         return np.ascontiguousarray(x, np.float32)
-    return np.clip(np.rint(x / np.float32(form.scale)) + form.zero, 0, LEVELS).astype(np.uint8)
+    stored: NDArray[np.uint8] = np.clip(np.rint(x / np.float32(form.scale)) + form.zero, 0, LEVELS).astype(np.uint8)
+    return stored
 
 
 def _node_dtypes(graph: Graph, configuration: str) -> dict[str, str]:
@@ -105,9 +104,7 @@ def _ranges(graph: Graph, calibration: NDArray[np.float32]) -> Mapping[str, tupl
     return {name: (min(0.0, float(t.min())), max(0.0, float(t.max()))) for name, t in tensors.items()}
 
 
-def _formats(
-    graph: Graph, ranges: Mapping[str, tuple[float, float]], dtypes: Mapping[str, str]
-) -> dict[str, Format]:
+def _formats(graph: Graph, ranges: Mapping[str, tuple[float, float]], dtypes: Mapping[str, str]) -> dict[str, Format]:
     first = dtypes[graph.nodes[0].name]
     formats = {graph.input: _format(*ranges[graph.input]) if first == "uint8" else Format("float32")}
     for node in graph.nodes:

@@ -130,8 +130,10 @@ Value = int | float | None | Array | Address | Function | Mapping[str, "Value"]
 @dataclass(frozen=True)
 class Buffer:
     """
-    A C array. Segments: "features" (planned into the arena), "trained" (initialised RAM), "gradients" (zeroed RAM),
-    "weights" (flash).
+    A C array.
+
+    Segments: "features" (planned into the arena), "trained" (initialised RAM), "gradients" (zeroed RAM), "weights"
+    (flash).
     """
 
     name: str

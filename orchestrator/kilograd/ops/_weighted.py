@@ -123,7 +123,7 @@ def _quantisation(node: Node, low: Lowering) -> None:
     """Add the layer's kg_conv_quant_t, in RAM where training may change it, as is the scale of trained weights."""
     x, y, w = low.format(node.inputs[0]), low.format(node.output), low.weights(node).format
     unit = np.float32(w.scale) * np.float32(x.scale)
-    values = {
+    values: dict[str, Value] = {
         "x_zero": x.zero,
         "w_zero": w.zero,
         "y_zero": y.zero,
@@ -134,7 +134,7 @@ def _quantisation(node: Node, low: Lowering) -> None:
     }
     low.record(f"{node.name}_quant", "kg_conv_quant_t", values, mutable=participates(node, low))
     if node.name in low.trained:
-        state = {"w_scale": w.scale, "g_shift": FIRST_SHIFT, "e_exponent": OUTPUT_EXPONENT}
+        state: dict[str, Value] = {"w_scale": w.scale, "g_shift": FIRST_SHIFT, "e_exponent": OUTPUT_EXPONENT}
         low.record(f"{node.name}_state", "kg_parameter_u8_state_t", state, mutable=True)
 
 

@@ -39,8 +39,8 @@ def forward_steps(node: Node, low: Lowering) -> None:
     low.record(f"{node.name}_dims", "kg_pool_dims_t", _window.dims(node, low, ("channels",)))
     x, y = low.tensor(node.inputs[0]), low.tensor(node.output)
     suffix = low.suffix(node)
-    args = {"dims": Address(f"{node.name}_dims"), "x": Array(x), "y": Array(y)} | _scaling(node, low)
-    record = Record(f"{node.name}_forward", f"kg_average_pool_{suffix}_t", args)
+    args: dict[str, Value] = {"dims": Address(f"{node.name}_dims"), "x": Array(x), "y": Array(y)}
+    record = Record(f"{node.name}_forward", f"kg_average_pool_{suffix}_t", args | _scaling(node, low))
     low.step(low.forward, node, "forward", f"average_pool_{suffix}", record, reads=[x], writes=[y])
 
 
@@ -51,7 +51,7 @@ def backward_steps(node: Node, low: Lowering, error: Error) -> None:
     factor = error.factor * _overlap(node) / _size(node)
     masked = mask is not None or not low.rectified(source)
     below = Error(low.error_buffer(node, source), error.scale, factor, masked)
-    args = {
+    args: dict[str, Value] = {
         "dims": Address(f"{node.name}_dims"),
         "e": Array(error.buffer),
         "mask": Array(mask) if mask else None,

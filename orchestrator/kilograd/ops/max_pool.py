@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kilograd.lowering import Lowering
-    from kilograd.types import Node, Shape
+    from kilograd.types import Node, Shape, Value
 
 LARGEST_WINDOW = 256  # the runtime remembers the winner of a window in one byte
 
@@ -45,7 +45,7 @@ def forward_steps(node: Node, low: Lowering) -> None:
     x, y = low.tensor(node.inputs[0]), low.tensor(node.output)
     argmax = low.feature(f"{node.name}_argmax", "uint8_t", low.count(node.output))
     suffix = low.suffix(node)
-    args = {"dims": Address(dims), "x": Array(x), "y": Array(y), "argmax": Array(argmax)}
+    args: dict[str, Value] = {"dims": Address(dims), "x": Array(x), "y": Array(y), "argmax": Array(argmax)}
     record = Record(f"{node.name}_forward", f"kg_max_pool_{suffix}_t", args)
     low.step(low.forward, node, "forward", f"max_pool_{suffix}", record, reads=[x], writes=[y, argmax])
 
@@ -55,7 +55,7 @@ def backward_steps(node: Node, low: Lowering, error: Error) -> None:
     suffix, source = low.suffix(node), low.source(node.inputs[0])
     argmax = f"{node.name}_argmax"
     below = Error(low.error_buffer(node, source), error.scale, error.factor, error.masked)
-    args = {
+    args: dict[str, Value] = {
         "dims": Address(f"{node.name}_dims"),
         "e": Array(error.buffer),
         "argmax": Array(argmax),

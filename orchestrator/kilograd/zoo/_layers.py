@@ -31,7 +31,9 @@ def conv2d(  # noqa: PLR0913 - a convolution has this many settings
     """Return a convolution with square kernel; `channels` is (input, output)."""
     shape = (channels[1], channels[0] // groups, kernel, kernel)
     attributes: dict[str, Attribute] = {"stride": (stride, stride), "pads": (pad,) * 4, "groups": groups, "relu": relu}
-    return Node(name, "conv2d", (source,), name, attributes, initial_weights(rng, shape), np.zeros(channels[1], np.float32))
+    return Node(
+        name, "conv2d", (source,), name, attributes, initial_weights(rng, shape), np.zeros(channels[1], np.float32)
+    )
 
 
 def linear(rng: np.random.Generator, name: str, source: str, features: tuple[int, int], *, relu: bool = False) -> Node:
