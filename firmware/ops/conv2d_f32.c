@@ -7,6 +7,7 @@
 #include "ops/conv2d.h"
 
 #include "ops/clamp.h"
+#include "ops/depthwise.h"
 #include "ops/window.h"
 
 // A listed operand: its value, and where its partner is, relative to a base.
@@ -58,6 +59,9 @@ static tap_t *append(tap_t *end, const float *values, int32_t step, int32_t coun
 }
 
 size_t kg_conv2d_f32_forward_scratch_bytes(const kg_conv_dims_t *dims) {
+    if (kg_conv_is_depthwise(dims)) {
+        return kg_depthwise_f32_forward_scratch_bytes(dims);
+    }
     return (size_t)kg_conv_columns(dims) * sizeof(tap_t);
 }
 
@@ -82,6 +86,10 @@ static list_t list_window(const kg_conv_dims_t *dims, int32_t channels, const fl
 // y[o,r,c] = clamp(sum_{i,u,v} w[o,i,u,v] x[i,r*S+u-P,c*S+v-P] + b[o], y_min, y_max)
 void kg_conv2d_f32_forward(const kg_conv_dims_t *dims, const float *x, const float *w,
                            const float *b, float y_min, float y_max, float *y, void *scratch) {
+    if (kg_conv_is_depthwise(dims)) {
+        kg_depthwise_f32_forward(dims, x, w, b, y_min, y_max, y, scratch);
+        return;
+    }
     int32_t columns = kg_conv_columns(dims);
     int32_t channels = kg_conv_group_inputs(dims);
     int32_t outs = kg_conv_group_outputs(dims);
@@ -174,6 +182,9 @@ void kg_conv2d_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, c
 }
 
 size_t kg_conv2d_f32_input_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
+    if (kg_conv_is_depthwise(dims)) {
+        return kg_depthwise_f32_input_gradient_scratch_bytes(dims);
+    }
     return (size_t)(kg_conv_group_outputs(dims) * dims->kernel_height * dims->kernel_width) *
            sizeof(tap_t);
 }
@@ -222,6 +233,10 @@ static void gather(const kg_conv_dims_t *dims, int32_t channels, list_t list, co
 // dx[i,h,k] = sum_{o,u,v} w[o,i,u,v] e[o,r,c], 0 where mask[i,h,k] <= 0
 void kg_conv2d_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w,
                                   const float *mask, float *dx, void *scratch) {
+    if (kg_conv_is_depthwise(dims)) {
+        kg_depthwise_f32_input_gradient(dims, e, w, mask, dx, scratch);
+        return;
+    }
     int32_t columns = kg_conv_columns(dims);
     int32_t channels = kg_conv_group_inputs(dims);
     int32_t outs = kg_conv_group_outputs(dims);

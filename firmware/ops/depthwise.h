@@ -23,4 +23,11 @@ int32_t kg_depthwise_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t
                                        const uint8_t *w, const kg_conv_quant_t *quant,
                                        const uint8_t *mask, uint8_t *dx, void *scratch);
 
+size_t kg_depthwise_f32_forward_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_depthwise_f32_input_gradient_scratch_bytes(const kg_conv_dims_t *dims);
+void kg_depthwise_f32_forward(const kg_conv_dims_t *dims, const float *x, const float *w,
+                              const float *b, float y_min, float y_max, float *y, void *scratch);
+void kg_depthwise_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w,
+                                     const float *mask, float *dx, void *scratch);
+
 #endif

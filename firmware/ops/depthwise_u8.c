@@ -8,19 +8,13 @@
 #include "ops/requant.h"
 #include "ops/window.h"
 
-// count values, value_step apart.
-typedef struct {
-    const uint8_t *values;
-    int32_t step, count;
-    int32_t zero;
-} run_t;
-
-// sums[j * sum_step] += weight * (values[j * step] - zero)
-static void add_products(int32_t *sums, int32_t sum_step, run_t run, int32_t weight) {
-    for (; run.count > 0; run.count--) {
-        *sums += weight * (*run.values - run.zero);
+// sums[j * sum_step] += weight * (values[j * value_step] - zero)
+static void add_products(int32_t *sums, int32_t sum_step, const uint8_t *values, int32_t value_step,
+                         int32_t count, int32_t zero, int32_t weight) {
+    for (; count > 0; count--) {
+        *sums += weight * (*values - zero);
         sums += sum_step;
-        run.values += run.step;
+        values += value_step;
     }
 }
 
@@ -39,9 +33,9 @@ static void sum_row(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t 
             kg_outputs_inside(left, dims->stride_width, dims->in_width, dims->out_width);
         left += cols.first * dims->stride_width;
         for (int32_t u = us.first; u < us.end; u++) {
-            run_t run = {x + (top + u) * dims->in_width + left, dims->stride_width,
-                         cols.end - cols.first, quant->x_zero};
-            add_products(sums + cols.first, 1, run, w[u * dims->kernel_width + v] - quant->w_zero);
+            add_products(sums + cols.first, 1, x + (top + u) * dims->in_width + left,
+                         dims->stride_width, cols.end - cols.first, quant->x_zero,
+                         w[u * dims->kernel_width + v] - quant->w_zero);
         }
     }
 }
@@ -77,8 +71,8 @@ static void spread_row(const kg_conv_dims_t *dims, const uint8_t *e, const uint8
         int32_t left = v - dims->pad_left;
         kg_range_t cols =
             kg_outputs_inside(left, dims->stride_width, dims->in_width, dims->out_width);
-        run_t run = {e + r * dims->out_width + cols.first, 1, cols.end - cols.first, KG_ERROR_ZERO};
-        add_products(sums + cols.first * dims->stride_width + left, dims->stride_width, run,
+        add_products(sums + cols.first * dims->stride_width + left, dims->stride_width,
+                     e + r * dims->out_width + cols.first, 1, cols.end - cols.first, KG_ERROR_ZERO,
                      w[u * dims->kernel_width + v] - w_zero);
     }
 }
