@@ -10,161 +10,39 @@ state are those of the generated tables, so that a whole state can be compared.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from oracle_numbers import (
+    ONE,
+    ZERO,
+    Array,
+    F,
+    dither,
+    narrow,
+    nearest,
+    requant,
+    requant_pair,
+    top_bits,
+    window,
+)
+from oracle_update import GRADIENT, OUTPUT_EXPONENT, Layer, Scale, follow, update_best, update_paper
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kilograd.types import Node, QuantisedGraph
 
-Array = NDArray[Any]
 Parts = dict[str, bytes]
 
-F = np.float32
-INT16_MAX = 32767
-FIRST_SHIFT = 6
-OUTPUT_EXPONENT = -7
-ZERO = F(0)
-ONE = F(1)
 PAPER_SCALE = F(2 / 255)
-GRADIENT, UPDATE, RESCALE, REQUANTISE = 0, 0x10000, 0x20000, 0x20001  # purposes of the dither
 QUANT = struct.Struct("<9i")
 PARAMETER = struct.Struct("<fii")
 SCALE = struct.Struct("<fiff")
 ADD_QUANT = struct.Struct("<8i")
-
-
-# --- arithmetic ------------------------------------------------------------------------------------------------------
-
-
-def fraction(factor: F) -> tuple[int, int]:
-    """Return a positive float32 as (24-bit mantissa, shift): mantissa * 2^-shift."""
-    mantissa, exponent = np.frexp(np.float64(factor))
-    return int(mantissa * 2**24), 24 - int(exponent)
-
-
-def requant(value: Array, factor: F) -> Array:
-    """Return floor(value * factor + 1/2), exactly."""
-    if factor <= 0:
-        return np.zeros_like(value)
-    mantissa, shift = fraction(factor)
-    product = value.astype(np.int64) * mantissa
-    if shift <= 0:
-        return product << -shift
-    return (product + (1 << (shift - 1))) >> shift if shift < 62 else np.zeros_like(value)
-
-
-def requant_pair(factor: F) -> tuple[int, int]:
-    """Return the multiplier and shift of kg_requant_t."""
-    if factor <= 0:
-        return 0, 1
-    mantissa, shift = fraction(factor)
-    return mantissa << 7, shift + 7
-
-
-def nearest(value: Array | F) -> Array:
-    """Round to the nearest integer, halves away from zero."""
-    wide = np.asarray(value, np.float64)
-    return (np.sign(wide) * np.floor(np.abs(wide) + 0.5)).astype(np.int64)
-
-
-def dither(seed: int, stream: int, tick: int, count: int) -> Array:
-    """Return the first numbers of a stream: a golden-ratio sequence from a hashed start, 32 bits each."""
-    mask = 0xFFFFFFFF
-    h = (seed * 0x85EBCA6B + stream * 0xC2B2AE35 + tick * 0x27D4EB2F + 0x165667B1) & mask
-    h = ((h ^ h >> 16) * 0x85EBCA6B) & mask
-    h = ((h ^ h >> 13) * 0xC2B2AE35) & mask
-    h ^= h >> 16
-    return (h + np.arange(count, dtype=np.uint64) * 0x9E3779B9).astype(np.int64) & mask
-
-
-def top_bits(numbers: Array, bits: int) -> Array:
-    """Return the top bits of 32-bit numbers."""
-    return numbers >> (32 - bits)
-
-
-def narrow(value: Array) -> Array:
-    """Saturate to the range of a gradient."""
-    return np.clip(value, -INT16_MAX, INT16_MAX)
-
-
-# --- windows ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Window:
-    """The taps of a sliding window: every tap sees a strided part of the padded map."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    pads: tuple[int, int, int, int]
-
-    def pad(self, x: Array, value: int = 0) -> Array:
-        """Return maps (channels, height, width) with their padding."""
-        top, left, bottom, right = self.pads
-        return np.pad(x, ((0, 0), (top, bottom), (left, right)), constant_values=value)
-
-    def crop(self, padded: Array) -> Array:
-        """Return maps without their padding."""
-        top, left, bottom, right = self.pads
-        return padded[:, top : padded.shape[1] - bottom, left : padded.shape[2] - right]
-
-    def taps(self) -> list[tuple[int, int]]:
-        """Return all taps in row-major order."""
-        return [(u, v) for u in range(self.kernel[0]) for v in range(self.kernel[1])]
-
-    def seen(self, padded: Array, tap: tuple[int, int], size: tuple[int, ...]) -> Array:
-        """Return the view of padded maps under one tap: (channels, *size)."""
-        rows, cols = (
-            slice(tap[axis], tap[axis] + (size[axis] - 1) * self.stride[axis] + 1, self.stride[axis]) for axis in (0, 1)
-        )
-        return padded[:, rows, cols]
-
-
-def window(node: Node) -> Window:
-    """Return the window of a node with a window."""
-    kernel = node.attributes["kernel"] if node.weight is None else node.weight.shape[2:]
-    return Window(kernel, node.attributes["stride"], node.attributes["pads"])  # type: ignore[arg-type]
-
-
-# --- what changes ----------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Layer:
-    """A layer with weights; all arrays are (rows, columns) or (rows)."""
-
-    w: Array
-    b: Array
-    w_zero: int
-    w_scale: F
-    x_zero: int
-    x_scale: F
-    y_zero: int
-    y_scale: F
-    relu: bool
-    stream: int = 0
-    g: Array = field(default_factory=lambda: np.zeros(0))
-    gb: Array = field(default_factory=lambda: np.zeros(0))
-    g_shift: int = FIRST_SHIFT
-    e_exponent: int = OUTPUT_EXPONENT
-    forward: F = ZERO
-    backward: F = ZERO
-    statistics: Array = field(default_factory=lambda: np.zeros((0, 4)))
-
-
-@dataclass
-class Scale:
-    """The scale of an error tensor."""
-
-    scale: F
-    exponent: int = OUTPUT_EXPONENT
-    peak: F = ZERO
-    range: F = ZERO
 
 
 @dataclass
@@ -203,7 +81,6 @@ class Oracle:
         self.quantised, self.trained, self.recipe = quantised, trained, recipe
         self.graph = quantised.graph
         self.seed = self.samples = self.updates = 0
-        self.rate = F(0)
         self.producer = {node.output: node for node in self.graph.nodes}
         self.needs_error = self._needs_error()
         self.layers: dict[str, Layer] = {}
@@ -254,7 +131,7 @@ class Oracle:
         values = self.forward(np.zeros(shape, np.int64))
         self.backward(values, 0)
         for scale in self.scales.values():
-            scale.peak = F(0)
+            scale.peak = ZERO
         for layer in self.layers.values():
             layer.g[...] = 0
             layer.gb[...] = 0
@@ -359,7 +236,7 @@ class Oracle:
         error = p / p.sum() - np.eye(len(p))[label]
         scale = self._scale("loss_error")
         quanta = np.clip(nearest(error / np.float64(scale.scale)), -128, 127)
-        self._give(self.graph.output, Error(quanta, "loss_error", F(1), masked=True))
+        self._give(self.graph.output, Error(quanta, "loss_error", ONE, masked=True))
         for node in reversed(self.graph.nodes):
             if node.output in self.needs_error:
                 getattr(self, f"_backward_{node.op}")(node, self._settle(node.output))
@@ -414,7 +291,7 @@ class Oracle:
         off = self._off(tensor) if last and self.rectified(tensor) else None
         kept = rounded if off is None else np.where(off, 0, rounded)
         self._see(scale, int(np.abs(kept).max()), scale.scale)
-        return Error(np.clip(kept, -128, 127), name, F(1), masked=True)
+        return Error(np.clip(kept, -128, 127), name, ONE, masked=True)
 
     def _see(self, scale: Scale, peak: int, unit: F) -> None:
         scale.peak = max(scale.peak, F(peak) * unit)
@@ -427,7 +304,7 @@ class Oracle:
         scale = self._scale(name)
         above = ((error.scale, error.factor),)
         self.refreshes[("layer", node.name)] = Refresh("layer", node.name, above, name)
-        if layer.backward == 0:
+        if layer.backward == ZERO:
             layer.backward = layer.w_scale * error.factor
         off = self._early_mask(tensor)
         sums = sums.reshape(self.graph.shapes[tensor])
@@ -436,7 +313,7 @@ class Oracle:
         quanta = np.clip(requant(kept, layer.backward), -128, 127)
         lost, alive = self.underflow.get(name, (0, 0))
         self.underflow[name] = lost + int(((quanta == 0) & (kept != 0)).sum()), alive + int((kept != 0).sum())
-        self._give(tensor, Error(quanta, name, F(1), masked=off is not None or not self.rectified(tensor)))
+        self._give(tensor, Error(quanta, name, ONE, masked=off is not None or not self.rectified(tensor)))
 
     def _weighted(self, node: Node, sums: Array, error: Error) -> None:
         """Add weight gradients (rows, columns) of one sample."""
@@ -450,7 +327,7 @@ class Oracle:
         layer.gb += errors.sum(axis=1)
         rows = (errors != 0).any(axis=1)
         if self.recipe == "best":
-            u = dither(self.seed, layer.stream + GRADIENT, self.samples, layer.g.size).reshape(layer.g.shape)
+            u = self._draw(layer, self.samples, GRADIENT)
             added = narrow(layer.g + ((sums + top_bits(u, layer.g_shift)) >> layer.g_shift))
             layer.g[rows] = added[rows]
         else:
@@ -533,13 +410,17 @@ class Oracle:
             for name, scale in self.scales.items():
                 if name != "loss_error":
                     follow(scale)
-        for name, error in self._layer_errors().items():
+        for name, (error, factor) in self._layer_errors().items():
+            layer, scale = self.layers[name], self.scales[error]
             if self.recipe == "best":
-                self._update_best(self.layers[name], self.scales[error[0]], rate)
+                update_best(layer, scale, rate, partial(self._draw, layer, self.updates))
             else:
-                self._update_paper(self.layers[name], error, rate, batch)
+                update_paper(layer, scale.scale * factor, rate, batch, first=self.updates == 0)
         self.refresh()
         self.updates += 1
+
+    def _draw(self, layer: Layer, tick: int, purpose: int) -> Array:
+        return dither(self.seed, layer.stream + purpose, tick, layer.g.size).reshape(layer.g.shape)
 
     def _layer_errors(self) -> dict[str, tuple[str, F]]:
         return {r.name: r.above[0] for r in self.refreshes.values() if r.kind == "layer" and r.name in self.trained}
@@ -557,117 +438,6 @@ class Oracle:
             layer.forward = layer.w_scale * layer.x_scale / layer.y_scale
             if item.below is not None:
                 layer.backward = layer.w_scale * steps[0] / self.scales[item.below].scale
-
-    def _dither(self, layer: Layer, purpose: int) -> Array:
-        return dither(self.seed, layer.stream + purpose, self.updates, layer.g.size).reshape(layer.g.shape)
-
-    def _update_best(self, layer: Layer, error: Scale, rate: F) -> None:
-        self._follow_exponent(layer, error)
-        peaks = np.abs(layer.g).max(axis=1)
-        u = self._dither(layer, UPDATE)
-        left_below = left_above = False
-        for row, peak in enumerate(peaks):
-            moved = self._update_row(layer, row, int(peak), rate, u[row])
-            left_below |= moved[0]
-            left_above |= moved[1]
-        layer.g = (7 * layer.g + (u >> 13 & 7)) >> 3
-        layer.gb -= layer.gb >> 3
-        self._rescale(layer, int(peaks.max()))
-        self._adjust_range(layer, left_below, left_above)
-
-    def _follow_exponent(self, layer: Layer, error: Scale) -> None:
-        """Keep the unit of g (error scale times 2^g_shift) where the scale of the errors has moved."""
-        change = error.exponent - layer.e_exponent
-        if change == 0:
-            return
-        layer.e_exponent = error.exponent
-        layer.g_shift -= change
-        if layer.g_shift < 0:
-            self._shift(layer, min(-layer.g_shift, 30))
-            layer.g_shift = 0
-        layer.gb = requant(layer.gb, F(2.0**-change))
-
-    def _shift(self, layer: Layer, by: int) -> None:
-        if by > 0:
-            layer.g = (layer.g + top_bits(self._dither(layer, RESCALE), by)) >> by
-        else:
-            layer.g = narrow(layer.g << -by)
-
-    def _update_row(self, layer: Layer, row: int, peak: int, rate: F, u: Array) -> tuple[bool, bool]:
-        """Step one row; tell whether weights have left the range below and above."""
-        g, columns = layer.g[row], layer.g.shape[1]
-        halve = int(peak > INT16_MAX // 2)
-        mean = int(np.fix(int(g.sum()) / columns))
-        d = (g - mean) >> halve
-        deviation = np.sqrt(F(int((d * d).sum())) / F(columns)) * F(1 << halve)
-        if deviation == 0:
-            return False, False
-        per_unit = rate / (deviation * layer.w_scale)
-        factor = min(per_unit * F(65536), F(2.0**30) / F(2 * peak + 1)) * F(1 << halve)
-        q = layer.w[row] - ((multiply_15(d, factor) + (u >> 16)) >> 16)
-        layer.w[row] = np.clip(q, 0, 255)
-        unit = layer.x_scale * layer.x_scale * F(2.0**layer.g_shift)
-        layer.b[row] -= int(nearest(F(layer.gb[row]) * per_unit / unit))
-        return bool((q < 0).any()), bool((q > 255).any())
-
-    def _rescale(self, layer: Layer, peak: int) -> None:
-        """Choose the unit of g so that 3/2 of the largest value before the decay fits, and no bit is wasted."""
-        need = peak * 3 // 2
-        by = int(need > INT16_MAX)
-        if by == 0:
-            while layer.g_shift + by > 0 and need * 2 ** (1 - by) < INT16_MAX:
-                by -= 1
-        if peak == 0 or by == 0 or layer.g_shift + by > 24:
-            return
-        self._shift(layer, by)
-        layer.g_shift += by
-
-    def _adjust_range(self, layer: Layer, left_below: bool, left_above: bool) -> None:
-        """Let the range follow min(max |w|, 4 rms) where it is clearly off."""
-        centred = layer.w - layer.w_zero
-        clip = F(4) * np.sqrt(F(int((centred**2).sum())) / F(layer.w.size))
-        grid_low, grid_high = F(-layer.w_zero), F(255 - layer.w_zero)
-        low = max(F(1.1) * grid_low if left_below else F(centred.min()), -clip)
-        high = min(F(1.1) * grid_high if left_above else F(centred.max()), clip)
-        grows = (left_below and low < F(1.02) * grid_low) or (left_above and high > F(1.02) * grid_high)
-        if not grows and high - low >= F(0.85) * F(255):
-            return
-        margin = F(1.03) * layer.w_scale
-        low, high = min(margin * low, F(0)), max(margin * high, F(0))
-        if high > low:
-            self._requantise(layer, low, high)
-
-    def _requantise(self, layer: Layer, low: F, high: F) -> None:
-        scale = (high - low) / F(255)
-        zero = int(np.clip(nearest(-low / scale), 0, 255))
-        ratio = layer.w_scale / scale
-        fine = requant(layer.w - layer.w_zero, ratio * F(65536))
-        u = self._dither(layer, REQUANTISE)
-        layer.w = np.clip(zero + ((fine + (u >> 16)) >> 16), 0, 255)
-        layer.b = nearest(layer.b.astype(F) * ratio)
-        layer.w_scale, layer.w_zero = scale, zero
-
-    def _update_paper(self, layer: Layer, error: tuple[str, F], rate: F, batch: int) -> None:
-        """Do equations 5 to 8 in float64: the sum of gradients, running statistics of single samples."""
-        keep = 0.0 if self.updates == 0 else 0.9
-        s = layer.statistics
-        s[:, 0] = keep * s[:, 0] + (1 - keep) * s[:, 2] / batch
-        s[:, 1] = keep * s[:, 1] + (1 - keep) * s[:, 3] / batch
-        s[:, 2:] = 0
-        sigma = np.sqrt(np.maximum(s[:, 1] - s[:, 0] ** 2, 0))
-        per_unit = np.where(sigma > 0, float(rate) / np.where(sigma > 0, sigma, 1), 0)
-        old = np.float64(layer.w_scale)
-        real = (layer.w - layer.w_zero) * old - (layer.g - s[:, :1]) * per_unit[:, None]
-        low, high = min(0, real.min()), max(0, real.max())
-        scale = (high - low) / 255
-        layer.w_zero = int(np.clip(nearest(-low / scale), 0, 255))
-        layer.w = np.clip(nearest(real / scale) + layer.w_zero, 0, 255)
-        step = np.float64(self.scales[error[0]].scale) * np.float64(error[1])
-        bias = layer.b * np.float64(layer.x_scale) * old - layer.gb * step * per_unit
-        layer.b = nearest(bias / (np.float64(layer.x_scale) * scale))
-        layer.w_scale = F(scale)
-        layer.g[...] = 0
-        layer.gb[...] = 0
 
     # --- the state as bytes ------------------------------------------------------------------------------------------
 
@@ -723,31 +493,9 @@ class Oracle:
         self.refresh()
 
 
-def multiply_15(value: Array, factor: F) -> Array:
-    """Return floor(value * factor), the factor cut to 15 significant bits; below 2^-32 it is zero."""
-    mantissa, exponent = np.frexp(np.float64(factor))
-    if factor <= 0 or exponent < -31:
-        return np.zeros_like(value)
-    product = value * int(mantissa * 2**15)
-    shift = 15 - int(exponent)
-    return product >> shift if shift >= 0 else product << -shift
-
-
 def join_weights(ratio_a: F, ratio_b: F = ZERO) -> Join:
     """Return two ratios over one power of two, the larger below 2^21."""
     exponent = int(np.ceil(np.log2(np.float64(max(ratio_a, ratio_b)))))
     shift = min(max(20 - exponent, 1), 30)
     a, b = (min(int(nearest(np.float64(ratio) * 2**shift)), 2**21 - 1) for ratio in (ratio_a, ratio_b))
     return Join(a, b, shift)
-
-
-def follow(scale: Scale) -> None:
-    """Choose a power of two from the largest error of the minibatch and what was seen before."""
-    blend = F(0.9) * scale.range + (F(1) - F(0.9)) * scale.peak
-    scale.range = max(scale.peak, blend)
-    scale.peak = F(0)
-    if scale.range < F(2.0**-100):
-        return
-    exponent = int(np.ceil(np.log2(np.float64(scale.range / F(127)))))
-    scale.exponent = min(max(exponent, -60), 20)
-    scale.scale = F(2.0**scale.exponent)

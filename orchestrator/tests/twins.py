@@ -70,6 +70,7 @@ class Twins:
     folder: Path
     library: Path
     _made: dict[tuple[object, ...], Twin] = field(default_factory=dict)
+    _pretrained: Graph | None = None
 
     def get(
         self,
@@ -85,6 +86,18 @@ class Twins:
         if key not in self._made:
             self._made[key] = self._make(graph, configuration, recipe, layers, core)
         return self._made[key]
+
+    def pretrained(self) -> Graph:
+        """Return digits_cnn with float32 weights that know the digits."""
+        if self._pretrained is None:
+            twin = self.get(build_model("digits_cnn", seed=5), "float32")
+            train_set, _ = digits()
+            with twin.session() as session:
+                schedule = make_schedule(len(train_set), 6, 48, 3e-3, 1)
+                train(session, train_set, twin.program.input_format, schedule, lambda _: None)
+                graph = float_graph(twin.quantised.graph, twin.program, session.read_state())
+            self._pretrained = make_graph("digits_pretrained", graph.shapes[graph.input], graph.nodes)
+        return self._pretrained
 
     def _make(
         self, graph: Graph, configuration: str, recipe: str, layers: str | int | tuple[str, ...], core: str
@@ -134,17 +147,6 @@ def some(samples: Samples, count: int, seed: int = 0) -> Samples:
     """Return that many samples in random order, with repetition where there are fewer."""
     chosen = np.random.default_rng(seed).integers(len(samples), size=count)
     return Samples(samples.x[chosen], samples.y[chosen])
-
-
-def pretrained_digits(twins: Twins) -> Graph:
-    """Return digits_cnn with float32 weights that know the digits."""
-    twin = twins.get(build_model("digits_cnn", seed=5), "float32")
-    train_set, _ = digits()
-    with twin.session() as session:
-        schedule = make_schedule(len(train_set), 8, 48, 2e-3, 1)
-        train(session, train_set, twin.program.input_format, schedule, lambda _: None)
-        graph = float_graph(twin.quantised.graph, twin.program, session.read_state())
-    return make_graph("digits_pretrained", graph.shapes[graph.input], graph.nodes)
 
 
 def branching_net() -> Graph:

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The updates of the oracle: recipe best in integers and float32, recipe paper in float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from oracle_numbers import INT16_MAX, ZERO, Array, F, multiply_15, narrow, nearest, requant, top_bits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Draw = Callable[[int], Array]
+
+FIRST_SHIFT = 6
+OUTPUT_EXPONENT = -7
+GRADIENT, UPDATE, RESCALE, REQUANTISE = 0, 0x10000, 0x20000, 0x20001  # purposes of the dither
+
+
+@dataclass
+class Layer:
+    """A layer with weights; all arrays are (rows, columns) or (rows)."""
+
+    w: Array
+    b: Array
+    w_zero: int
+    w_scale: F
+    x_zero: int
+    x_scale: F
+    y_zero: int
+    y_scale: F
+    relu: bool
+    stream: int = 0
+    g: Array = field(default_factory=lambda: np.zeros(0))
+    gb: Array = field(default_factory=lambda: np.zeros(0))
+    g_shift: int = FIRST_SHIFT
+    e_exponent: int = OUTPUT_EXPONENT
+    forward: F = ZERO
+    backward: F = ZERO
+    statistics: Array = field(default_factory=lambda: np.zeros((0, 4)))
+
+
+@dataclass
+class Scale:
+    """The scale of an error tensor."""
+
+    scale: F
+    exponent: int = OUTPUT_EXPONENT
+    peak: F = ZERO
+    range: F = ZERO
+
+
+def follow(scale: Scale) -> None:
+    """Choose a power of two from the largest error of the minibatch and what was seen before."""
+    blend = F(0.9) * scale.range + (F(1) - F(0.9)) * scale.peak
+    scale.range = max(scale.peak, blend)
+    scale.peak = F(0)
+    if scale.range < F(2.0**-100):
+        return
+    exponent = int(np.ceil(np.log2(np.float64(scale.range / F(127)))))
+    scale.exponent = min(max(exponent, -60), 20)
+    scale.scale = F(2.0**scale.exponent)
+
+
+def update_best(layer: Layer, error: Scale, rate: F, draw: Draw) -> None:
+    """Do the standardised, stochastically rounded step; `draw` gives the dither for a purpose."""
+    _follow_exponent(layer, error, draw)
+    peaks = np.abs(layer.g).max(axis=1)
+    u = draw(UPDATE)
+    left_below = left_above = False
+    for row, peak in enumerate(peaks):
+        moved = _update_row(layer, row, int(peak), rate, u[row])
+        left_below |= moved[0]
+        left_above |= moved[1]
+    layer.g = (7 * layer.g + (u >> 13 & 7)) >> 3
+    layer.gb -= layer.gb >> 3
+    _rescale(layer, int(peaks.max()), draw)
+    _adjust_range(layer, (left_below, left_above), draw)
+
+
+def _follow_exponent(layer: Layer, error: Scale, draw: Draw) -> None:
+    """Keep the unit of g (error scale times 2^g_shift) where the scale of the errors has moved."""
+    change = error.exponent - layer.e_exponent
+    if change == 0:
+        return
+    layer.e_exponent = error.exponent
+    layer.g_shift -= change
+    if layer.g_shift < 0:
+        _shift(layer, min(-layer.g_shift, 30), draw)
+        layer.g_shift = 0
+    layer.gb = requant(layer.gb, F(2.0**-change))
+
+
+def _shift(layer: Layer, by: int, draw: Draw) -> None:
+    if by > 0:
+        layer.g = (layer.g + top_bits(draw(RESCALE), by)) >> by
+    else:
+        layer.g = narrow(layer.g << -by)
+
+
+def _update_row(layer: Layer, row: int, peak: int, rate: F, u: Array) -> tuple[bool, bool]:
+    """Step one row; tell whether weights have left the range below and above."""
+    g, columns = layer.g[row], layer.g.shape[1]
+    halve = int(peak > INT16_MAX // 2)
+    mean = int(np.fix(int(g.sum()) / columns))
+    d = (g - mean) >> halve
+    deviation = np.sqrt(F(int((d * d).sum())) / F(columns)) * F(1 << halve)
+    if deviation == 0:
+        return False, False
+    per_unit = rate / (deviation * layer.w_scale)
+    factor = min(per_unit * F(65536), F(2.0**30) / F(2 * peak + 1)) * F(1 << halve)
+    q = layer.w[row] - ((multiply_15(d, factor) + (u >> 16)) >> 16)
+    layer.w[row] = np.clip(q, 0, 255)
+    unit = layer.x_scale * layer.x_scale * F(2.0**layer.g_shift)
+    layer.b[row] -= int(nearest(F(layer.gb[row]) * per_unit / unit))
+    return bool((q < 0).any()), bool((q > 255).any())
+
+
+def _rescale(layer: Layer, peak: int, draw: Draw) -> None:
+    """Choose the unit of g so that 3/2 of the largest value before the decay fits, and no bit is wasted."""
+    need = peak * 3 // 2
+    by = int(need > INT16_MAX)
+    if by == 0:
+        while layer.g_shift + by > 0 and need * 2 ** (1 - by) < INT16_MAX:
+            by -= 1
+    if peak == 0 or by == 0 or layer.g_shift + by > 24:
+        return
+    _shift(layer, by, draw)
+    layer.g_shift += by
+
+
+def _adjust_range(layer: Layer, left: tuple[bool, bool], draw: Draw) -> None:
+    """Let the range follow min(max |w|, 4 rms) where it is clearly off; `left`: weights went below, above it."""
+    left_below, left_above = left
+    centred = layer.w - layer.w_zero
+    clip = F(4) * np.sqrt(F(int((centred**2).sum())) / F(layer.w.size))
+    grid_low, grid_high = F(-layer.w_zero), F(255 - layer.w_zero)
+    low = max(F(1.1) * grid_low if left_below else F(centred.min()), -clip)
+    high = min(F(1.1) * grid_high if left_above else F(centred.max()), clip)
+    grows = (left_below and low < F(1.02) * grid_low) or (left_above and high > F(1.02) * grid_high)
+    if not grows and high - low >= F(0.85) * F(255):
+        return
+    margin = F(1.03) * layer.w_scale
+    low, high = min(margin * low, F(0)), max(margin * high, F(0))
+    if high > low:
+        _requantise(layer, low, high, draw)
+
+
+def _requantise(layer: Layer, low: F, high: F, draw: Draw) -> None:
+    scale = (high - low) / F(255)
+    zero = int(np.clip(nearest(-low / scale), 0, 255))
+    ratio = layer.w_scale / scale
+    fine = requant(layer.w - layer.w_zero, ratio * F(65536))
+    u = draw(REQUANTISE)
+    layer.w = np.clip(zero + ((fine + (u >> 16)) >> 16), 0, 255)
+    layer.b = nearest(layer.b.astype(F) * ratio)
+    layer.w_scale, layer.w_zero = scale, zero
+
+
+def update_paper(layer: Layer, step: F, rate: F, batch: int, *, first: bool) -> None:
+    """Do equations 5 to 8 in float64; `step` is that of errors, `first` starts the running statistics."""
+    keep = 0.0 if first else 0.9
+    s = layer.statistics
+    s[:, 0] = keep * s[:, 0] + (1 - keep) * s[:, 2] / batch
+    s[:, 1] = keep * s[:, 1] + (1 - keep) * s[:, 3] / batch
+    s[:, 2:] = 0
+    sigma = np.sqrt(np.maximum(s[:, 1] - s[:, 0] ** 2, 0))
+    per_unit = np.where(sigma > 0, float(rate) / np.where(sigma > 0, sigma, 1), 0)
+    old = np.float64(layer.w_scale)
+    real = (layer.w - layer.w_zero) * old - (layer.g - s[:, :1]) * per_unit[:, None]
+    low, high = min(0, real.min()), max(0, real.max())
+    scale = (high - low) / 255
+    layer.w_zero = int(np.clip(nearest(-low / scale), 0, 255))
+    layer.w = np.clip(nearest(real / scale) + layer.w_zero, 0, 255)
+    bias = layer.b * np.float64(layer.x_scale) * old - layer.gb * np.float64(step) * per_unit
+    layer.b = nearest(bias / (np.float64(layer.x_scale) * scale))
+    layer.w_scale = F(scale)
+    layer.g[...] = 0
+    layer.gb[...] = 0
