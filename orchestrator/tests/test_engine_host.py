@@ -32,7 +32,9 @@ def script(tmp_path: Path) -> Callable[[str], Path]:
 
     def make(line: str) -> Path:
         program = tmp_path / "program"
-        program.write_text(f"#!{sys.executable}\n{line}\n", encoding="utf-8")
+        code = tmp_path / "program.py"
+        code.write_text(f"{line}\n", encoding="utf-8")
+        program.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{code}'\n", encoding="utf-8")  # paths may hold blanks
         program.chmod(0o755)
         return program
 
