@@ -60,10 +60,10 @@ def select_layers(graph: Graph, layers: str | int | tuple[str, ...]) -> frozense
         return frozenset(weighted[-layers:])
     if isinstance(layers, tuple) and layers and set(layers) <= set(weighted):
         return frozenset(layers)
-    message = f"cannot train the layers {layers!r} of {graph.name}"
-    raise KilogradError(
-        message, f'give "all", a number from 1 to {len(weighted)}, or names out of {", ".join(weighted)}'
-    )
+    wrong = [name for name in layers if name not in weighted] if isinstance(layers, tuple) else [str(layers)]
+    message = f"{graph.name} has no such layers to train: {', '.join(wrong)}"
+    hint = f'train.layers: "all", a number from 1 to {len(weighted)}, or names out of {", ".join(weighted)}'
+    raise KilogradError(message, hint)
 
 
 def _loss(low: Lowering) -> None:

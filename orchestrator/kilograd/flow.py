@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ import numpy as np
 from kilograd import measure
 from kilograd.build import build_firmware, build_kernels, build_twin
 from kilograd.data import load_dataset, take
+from kilograd.differentiate import select_layers
 from kilograd.engines import open_engine
 from kilograd.engines.host import HostEngine
 from kilograd.errors import CheckFailedError, KilogradError
@@ -25,6 +25,8 @@ from kilograd.quantise import store_input
 from kilograd.report import Accuracy, BoardReport, PlanReport, Report
 from kilograd.schedule import Schedule, accuracy, make_schedule, train
 from kilograd.suggest import suggestions
+from kilograd.toolchain import arm_compiler
+from kilograd.workers import workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,16 +93,16 @@ def run_experiment(
         progress: is told what goes on.
 
     """
-    chips = [] if engine == "host" else [load_board(name) for name in boards]
+    chips = [] if engine == "host" else _load_boards(boards)
     material = prepare(experiment, out, progress)
     reference = make_reference(material, out, progress)
     if engine == "host":
         return Report((_run_on_host(experiment, material, reference, progress),))
     schedule = _schedule(experiment, material, most=experiment.train.steps)
-    with ThreadPoolExecutor(BOARDS_AT_ONCE) as pool:
-        twin = pool.submit(_train, HostEngine(reference.twin), reference.lowered, material, schedule, "host", progress)
+    with workers(BOARDS_AT_ONCE, progress) as (pool, shown):
+        twin = pool.submit(_train_twin, reference, material, schedule, shown)
         runs = [
-            pool.submit(_run_on_board, experiment, material, reference, board, engine, schedule, out, progress)
+            pool.submit(_run_on_board, experiment, material, reference, board, engine, schedule, out, shown)
             for board in chips
         ]
         expected, reports = twin.result(), [run.result() for run in runs]
@@ -111,7 +113,7 @@ def plan_experiment(
     experiment: Experiment, *, out: Path, boards: Sequence[str], progress: Progress
 ) -> list[PlanReport]:
     """Return whether and how the model fits each board; nothing is trained."""
-    chips = [load_board(name) for name in boards]
+    chips = _load_boards(boards)
     material = prepare(experiment, out, progress, pretrained=False)
     reports = []
     for board in chips:
@@ -128,6 +130,8 @@ def prepare(experiment: Experiment, out: Path, progress: Progress, *, pretrained
         seed = experiment.train.seed
         graph = load_model(experiment.model.source, base=Path(), seed=seed, classes=classes)
         _check_fit(graph, data.train, experiment.data.name)
+        settings = Settings(experiment.train.configuration, experiment.train.recipe, experiment.train.layers)
+        select_layers(graph, settings.layers)  # a wrong name must not show after minutes of pretraining
         learn = _some(data.train, experiment.data.samples, seed)
         test = _some(data.test, experiment.data.test_samples, seed)
     kernels = _build_kernels(out, progress)
@@ -140,7 +144,6 @@ def prepare(experiment: Experiment, out: Path, progress: Progress, *, pretrained
         if pretrained:
             how = Pretraining(known.name, experiment.pretrain.epochs, experiment.pretrain.learning_rate, seed)
             graph = pretrain(graph, samples, how, out / "pretrain", kernels, progress)
-    settings = Settings(experiment.train.configuration, experiment.train.recipe, experiment.train.layers)
     return Material(graph, learn, test, before, calibration, settings, kernels)
 
 
@@ -156,11 +159,21 @@ def make_reference(material: Material, out: Path, progress: Progress) -> Referen
     return Reference(lowered, twin, shares[0] if material.before is not None else None, shares[-1])
 
 
+def _load_boards(names: Sequence[str]) -> list[Board]:
+    """Return the boards, and make sure that there is a compiler for them before anything long begins."""
+    chips = [load_board(name) for name in names]
+    arm_compiler()
+    return chips
+
+
 def _check_fit(graph: Graph, samples: Samples, name: str) -> None:
-    shape = graph.shapes[graph.input]
+    shape, (scores,), classes = graph.shapes[graph.input], graph.shapes[graph.output], int(samples.y.max()) + 1
     if samples.x.shape[1:] != shape:
         message = f"{graph.name} takes samples of shape {shape}, those of {name} have {samples.x.shape[1:]}"
         raise KilogradError(message, "choose another model or data set")
+    if classes > scores:
+        message = f"{graph.name} tells {scores} classes apart, {name} has {classes}"
+        raise KilogradError(message, "set model.classes to the classes of the data, or leave it out")
 
 
 def _some(samples: Samples, count: int | None, seed: int) -> Samples:
@@ -207,11 +220,10 @@ def _plan(material: Material, board: Board, out: Path) -> tuple[Lowered, PlanRep
     return lowered, plan, elf
 
 
-def _train(
-    engine: HostEngine, lowered: Lowered, material: Material, schedule: Schedule, where: str, progress: Progress
-) -> Trained:
-    """Train the host twin on the schedule of the boards: what they must agree with."""
-    with engine, progress.task(f"training on {where}", len(schedule.order)) as task:
+def _train_twin(reference: Reference, material: Material, schedule: Schedule, progress: Progress) -> Trained:
+    """Train the host twin: what boards with the same schedule must agree with."""
+    lowered = reference.lowered
+    with HostEngine(reference.twin) as engine, progress.task("training on host", len(schedule.order)) as task:
         session = Session(engine)
         train(session, material.train, lowered.program.input_format, schedule, task.advance)
         return _result(session, lowered, material)
@@ -277,7 +289,7 @@ def _accuracy(material: Material, reference: Reference, state: bytes, progress: 
 
 def _run_on_host(experiment: Experiment, material: Material, reference: Reference, progress: Progress) -> BoardReport:
     schedule = _schedule(experiment, material, most=None)
-    trained = _train(HostEngine(reference.twin), reference.lowered, material, schedule, "host", progress)
+    trained = _train_twin(reference, material, schedule, progress)
     ram, flash = measure.memory_of_twin(reference.lowered)
     return BoardReport(
         "host", "host", fits=True, ram=ram, flash=flash,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kilograd.link.session import Results, Session
     from kilograd.types import Format, Samples
 
-CHUNK = 960  # samples sent at once: memory stays small, progress moves
+CHUNK = 960  # samples sent at once: memory stays small
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ def train(
     results = []
     for start in range(0, len(schedule.order), CHUNK):
         chosen = schedule.order[start : start + CHUNK]
-        results.append(session.train(store_input(samples.x[chosen], form), samples.y[chosen]))
-        advance(len(chosen))
+        x = store_input(samples.x[chosen], form)
+        results.append(session.train(x, samples.y[chosen], _by_totals(advance)))
     return results
 
 
@@ -76,7 +76,19 @@ def accuracy(session: Session, samples: Samples, form: Format, advance: Callable
     right = 0
     for start in range(0, len(samples), CHUNK):
         part = slice(start, start + CHUNK)
-        results = session.evaluate(store_input(samples.x[part], form), samples.y[part])
+        x = store_input(samples.x[part], form)
+        results = session.evaluate(x, samples.y[part], _by_totals(advance))
         right += int(np.count_nonzero(results.predicted == results.labels))
-        advance(len(results.labels))
     return right / max(len(samples), 1)
+
+
+def _by_totals(advance: Callable[[int], None]) -> Callable[[int], None]:
+    """Return a function that is told how many samples are done, and passes on how many more those are."""
+    before = 0
+
+    def reached(done: int) -> None:
+        nonlocal before
+        advance(done - before)
+        before = done
+
+    return reached

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
 from kilograd.graph import make_graph
 from kilograd.lower import Settings
 from kilograd.platforms.board import boards, load_board

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from kilograd.build import build_firmware, build_kernels, build_twin
 from kilograd.data import load_dataset
 from kilograd.engines.builtin import BuiltinEngine
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
-    from kilograd.engines.base import Engine
+
     from kilograd.platforms.board import Board
     from kilograd.types import Graph
 
