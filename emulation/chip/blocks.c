@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts instructions and cycles: unicorn announces every basic block, the table knows what the block costs.
+// Counts instructions and cycles: unicorn announces each basic block, a table knows its cost.
 #include "internal.h"
 
 #define B_TO_ITSELF 0xE7FEu
@@ -9,7 +9,7 @@ static const uint8_t *code_at(kg_chip_t *chip, uint32_t pc, uint32_t bytes) {
     return memory == NULL ? NULL : memory->bytes + (pc - memory->base);
 }
 
-// Fills the table's entry. Unicorn translates code once; firmware that changes its code is not supported.
+// Fills the table's entry. Firmware that changes its code later is not supported.
 static void learn_block(kg_chip_t *chip, kg_block_t *block, uint32_t pc, uint32_t size) {
     const uint8_t *code = code_at(chip, pc, size);
     block->pc = pc;
@@ -25,7 +25,8 @@ static void learn_block(kg_chip_t *chip, kg_block_t *block, uint32_t pc, uint32_
     }
 }
 
-// Linear probing over a few neighbours, then the first of them is evicted: a block that returns is learned again.
+// Linear probing over a few neighbours; then the first is evicted. If it returns, it is learned
+// again.
 static kg_block_t *find_block(kg_chip_t *chip, uint32_t pc, uint32_t size) {
     uint32_t home = pc >> 1;
     for (uint32_t probe = 0; probe < 8; probe++) {
@@ -60,10 +61,12 @@ static void end_lap(kg_chip_t *chip) {
     chip->lap_cycles = chip->state.cycles;
 }
 
-// An instruction of the block is refused that unicorn would run. The instructions before it are skipped, too.
-static void refuse(kg_chip_t *chip, const kg_block_t *block, kg_special_t special, kg_fault_kind_t kind) {
+// Unicorn would run an instruction of this block that the core refuses. Those before it do not run.
+static void refuse(kg_chip_t *chip, const kg_block_t *block, kg_special_t special,
+                   kg_fault_kind_t kind) {
     const uint8_t *code = code_at(chip, block->pc, block->end - block->pc);
     uint32_t pc = kg_find_special(chip, block, code, special);
+    chip->block = (kg_block_t){0};
     uc_reg_write(chip->uc, UC_ARM_REG_PC, &(uint32_t){pc | 1u});
     kg_fault(chip, kind, 0, 0, 0);
 }
@@ -131,7 +134,7 @@ void kg_take_back(kg_chip_t *chip, uint32_t pc) {
     chip->block = (kg_block_t){0};
 }
 
-// A peripheral is accessed: find out where in its block the instruction is, so that clocks read exactly.
+// A peripheral is accessed: finds the instruction's place in its block, so that clocks are exact.
 void kg_note_access(kg_chip_t *chip) {
     chip->clock_behind = rest_of_block(chip, kg_register(chip, UC_ARM_REG_PC)).cycles;
 }

@@ -13,10 +13,16 @@ static bool open_core(kg_chip_t *chip) {
     if (uc_open(UC_ARCH_ARM, UC_MODE_THUMB, &chip->uc) != UC_ERR_OK) {
         return false;
     }
-    uc_hook hook;
     return uc_ctl_set_cpu_model(chip->uc, chip->settings.cpu_model) == UC_ERR_OK &&
            uc_ctl_set_tcg_buffer_size(chip->uc, JIT_BYTES) == UC_ERR_OK &&
-           uc_hook_add(chip->uc, &hook, UC_HOOK_BLOCK, (void *)(uintptr_t)kg_block_hook, chip, 1, 0) == UC_ERR_OK;
+           kg_add_hook(chip, UC_HOOK_BLOCK, (void *)(uintptr_t)kg_block_hook, 0, UINT32_MAX);
+}
+
+bool kg_add_hook(kg_chip_t *chip, int type, void *callback, uint32_t first, uint32_t last) {
+    uc_hook hook;
+    uc_err error =
+        uc_hook_add(chip->uc, &hook, type, callback, chip, (uint64_t)first, (uint64_t)last);
+    return error == UC_ERR_OK;
 }
 
 kg_chip_t *kg_chip_create(const kg_settings_t *settings) {
@@ -63,7 +69,8 @@ static bool map_bytes(kg_chip_t *chip, kg_memory_t memory) {
     protection |= memory.permissions & KG_ACCESS_WRITE ? UC_PROT_WRITE : 0u;
     protection |= memory.permissions & KG_ACCESS_EXECUTE ? UC_PROT_EXEC : 0u;
     chip->memories[chip->memory_count++] = memory;
-    return uc_mem_map_ptr(chip->uc, memory.base, memory.size, protection, memory.bytes) == UC_ERR_OK;
+    uc_err error = uc_mem_map_ptr(chip->uc, memory.base, memory.size, protection, memory.bytes);
+    return error == UC_ERR_OK;
 }
 
 bool kg_chip_map(kg_chip_t *chip, uint32_t base, uint32_t size, uint32_t permissions) {
@@ -78,7 +85,10 @@ bool kg_chip_alias(kg_chip_t *chip, uint32_t base, uint32_t alias) {
     if (memory == NULL || memory->base != base) {
         return false;
     }
-    return map_bytes(chip, (kg_memory_t){alias, memory->size, memory->permissions, memory->bytes, false});
+    kg_memory_t second = *memory;
+    second.base = alias;
+    second.owned = false;
+    return map_bytes(chip, second);
 }
 
 kg_memory_t *kg_find_memory(kg_chip_t *chip, uint32_t address, uint32_t bytes) {
@@ -131,7 +141,7 @@ bool kg_chip_reset(kg_chip_t *chip) {
     return chip->watched;
 }
 
-// Unicorn stops behind a load but before a store has counted as done, so peripherals only ask for a stop.
+// A stop inside a block repeats the instruction if it is a store, so peripherals only ask for one.
 void kg_stop(kg_chip_t *chip, kg_reason_t reason) {
     if (chip->wish == KG_SLICE) {
         chip->wish = reason;
@@ -152,7 +162,7 @@ static void set_limit(kg_chip_t *chip, uint64_t cycles) {
     chip->wish = KG_SLICE;
 }
 
-// Runs until something stops it. Returns false when the run has ended, true to go on in the fault handler.
+// Runs until something stops it. Returns true if it is to go on in the firmware's fault handler.
 static bool run_once(kg_chip_t *chip) {
     chip->stopping = false;
     uc_err error = uc_emu_start(chip->uc, chip->state.pc, UINT64_MAX, 0, 0);

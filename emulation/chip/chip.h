@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The virtual chip as Python (engines/native.py) sees it: every struct here has its mirror there, in the same order.
+// The virtual chip as Python (engines/_native.py) sees it: every struct has its mirror there.
 #ifndef KG_CHIP_H
 #define KG_CHIP_H
 
@@ -31,7 +31,7 @@ typedef struct {
 
 typedef enum { KG_STRAIGHT, KG_CONDITIONAL, KG_ALWAYS, KG_IT } kg_flow_t;
 
-// One encoding: the instruction is of this row if (code & mask) == value; the first such row counts.
+// One encoding: an instruction is of the first row for which (code & mask) == value.
 typedef struct {
     uint32_t mask, value;
     uint32_t list;    // bits that each stand for one register of a list
@@ -48,9 +48,9 @@ typedef struct {
     uint8_t per_register;  // more for each register of a list
     uint8_t taken;         // more when it branches
     uint8_t latency;       // from issue until its results can be used
-    uint8_t early;         // addresses and shifted operands are needed so much before issue
-    uint8_t late;          // accumulators and stored data are needed so much after issue
-    uint8_t follow;        // replaces `cycles` directly behind a load whose result it does not need early; 0: it cannot
+    uint8_t early;         // addresses and shifted operands are needed this long before issue
+    uint8_t late;          // accumulators and stored data are needed this long after issue
+    uint8_t follow;        // instead of `cycles` behind a load that is not its address; or 0
     uint8_t load;          // others may follow it
     uint8_t unit;          // execution unit; KG_NO_UNIT: never pairs
     uint8_t copies;        // how many of that unit the core has
@@ -64,8 +64,8 @@ typedef struct {
     uint32_t fpu;  // the core has one (and CPACR switches it on)
     uint64_t clock_hz;
     uint32_t vector_table;
-    uint32_t stack_base, stack_end;  // the memory that holds the stack; the stack grows down to its base
-    uint32_t lap;                    // address of kg_trainer_lap; 0: none
+    uint32_t stack_base;  // first address of the memory that the stack grows down to
+    uint32_t lap;         // address of kg_trainer_lap; 0: none
     const kg_row_t *rows16, *rows32;
     uint32_t rows16_count, rows32_count;
     const kg_cost_t *costs;
@@ -75,31 +75,31 @@ typedef struct {
 typedef enum { KG_ACCESS_WRITE = 1, KG_ACCESS_EXECUTE = 2 } kg_permission_t;
 
 typedef enum {
-    KG_SLICE,        // the number of cycles asked for has passed, or the host must take the output
-    KG_WAITING,      // the firmware polls an empty receiver
-    KG_FAULT,        // see fault
-    KG_HALTED,       // a branch to itself, or a sleep that nothing can end
-    KG_RESET,        // the firmware asked for a system reset
-    KG_INTERRUPTS,   // the firmware enabled an interrupt: the chip has none
-    KG_BROKEN,       // unicorn failed: see error
+    KG_SLICE,       // the number of cycles asked for has passed, or the host must take the output
+    KG_WAITING,     // the firmware polls an empty receiver
+    KG_FAULT,       // see fault
+    KG_HALTED,      // a branch to itself, or a sleep that nothing can end
+    KG_RESET,       // the firmware asked for a system reset
+    KG_INTERRUPTS,  // the firmware enabled an interrupt: the chip has none
+    KG_BROKEN,      // unicorn failed: see error
 } kg_reason_t;
 
 typedef enum {
     KG_FAULT_NONE,
-    KG_FAULT_READ,         // read outside the map
-    KG_FAULT_WRITE,        // write outside the map
-    KG_FAULT_READ_ONLY,    // write to flash or ROM
-    KG_FAULT_FETCH,        // execution outside the map
-    KG_FAULT_NOT_CODE,     // execution of data memory
-    KG_FAULT_STACK,        // stack overflow
-    KG_FAULT_UNALIGNED,    // unaligned access
-    KG_FAULT_UNDEFINED,    // an instruction that the core does not have
-    KG_FAULT_STATE,        // a branch to an even address
-    KG_FAULT_FPU_OFF,      // floating point before CPACR enables it
-    KG_FAULT_BREAKPOINT,   // BKPT without a debugger
-    KG_FAULT_SUPERVISOR,   // SVC: the chip has no exceptions but HardFault
-    KG_FAULT_DMA,          // a peripheral was given an address outside RAM
-    KG_FAULT_STEP,         // kg_trainer_lap got a step number out of range
+    KG_FAULT_READ,        // read outside the map
+    KG_FAULT_WRITE,       // write outside the map
+    KG_FAULT_READ_ONLY,   // write to flash or ROM
+    KG_FAULT_FETCH,       // execution outside the map
+    KG_FAULT_NOT_CODE,    // execution of data memory
+    KG_FAULT_STACK,       // stack overflow
+    KG_FAULT_UNALIGNED,   // unaligned access
+    KG_FAULT_UNDEFINED,   // an instruction that the core does not have
+    KG_FAULT_STATE,       // a branch to an even address
+    KG_FAULT_FPU_OFF,     // floating point before CPACR enables it
+    KG_FAULT_BREAKPOINT,  // BKPT without a debugger
+    KG_FAULT_SUPERVISOR,  // SVC: the chip has no exceptions but HardFault
+    KG_FAULT_DMA,         // a peripheral was given an address outside RAM
+    KG_FAULT_STEP,        // kg_trainer_lap got a step number out of range
 } kg_fault_kind_t;
 
 typedef struct {
@@ -114,7 +114,7 @@ typedef struct {
     uint32_t reason;  // kg_reason_t
     uint32_t error;   // uc_err
     uint32_t pc;
-    uint32_t uncovered;         // the first instruction met that no row names; 0: none
+    uint32_t uncovered;  // the first instruction met that no row names; 0: none
     uint32_t uncovered_address;
     kg_fault_t fault;
 } kg_state_t;
@@ -129,7 +129,8 @@ typedef struct kg_chip kg_chip_t;
 KG_EXPORT kg_chip_t *kg_chip_create(const kg_settings_t *settings);
 KG_EXPORT void kg_chip_destroy(kg_chip_t *chip);
 
-// Map memory (zeroed; multiples of 4 KB), and show it at a second address. permissions: kg_permission_t, combined.
+// Map memory (zeroed; multiples of 4 KB), and show it at a second address.
+// permissions: kg_permission_t, combined.
 KG_EXPORT bool kg_chip_map(kg_chip_t *chip, uint32_t base, uint32_t size, uint32_t permissions);
 KG_EXPORT bool kg_chip_alias(kg_chip_t *chip, uint32_t base, uint32_t alias);
 
@@ -137,8 +138,8 @@ KG_EXPORT bool kg_chip_alias(kg_chip_t *chip, uint32_t base, uint32_t alias);
 KG_EXPORT bool kg_chip_add(kg_chip_t *chip, const char *model, uint32_t base, uint32_t size);
 
 // Map registers that remember what is written; offsets[i] also reads the bits of values[i] as ones.
-KG_EXPORT bool kg_chip_add_stub(kg_chip_t *chip, uint32_t base, uint32_t size, const uint32_t *offsets,
-                                const uint32_t *values, size_t count);
+KG_EXPORT bool kg_chip_add_stub(kg_chip_t *chip, uint32_t base, uint32_t size,
+                                const uint32_t *offsets, const uint32_t *values, size_t count);
 
 // Names of the models that kg_chip_add knows; NULL ends the list.
 KG_EXPORT const char *kg_chip_model(size_t index);
@@ -154,7 +155,7 @@ KG_EXPORT bool kg_chip_reset(kg_chip_t *chip);
 KG_EXPORT const kg_state_t *kg_chip_run(kg_chip_t *chip, uint64_t cycles);
 KG_EXPORT const kg_state_t *kg_chip_state(const kg_chip_t *chip);
 
-// The host's end of the UART. send returns false when there is no memory; receive returns the bytes taken.
+// The host's end of the UART. send: false when there is no memory. receive: the bytes taken.
 KG_EXPORT bool kg_chip_send(kg_chip_t *chip, const uint8_t *data, size_t bytes);
 KG_EXPORT size_t kg_chip_receive(kg_chip_t *chip, uint8_t *data, size_t bytes);
 

@@ -16,7 +16,8 @@ uint32_t kg_instruction_bytes(uint16_t first_half) {
     return first_half >> 11 >= 0x1Du ? 4 : 2;
 }
 
-const kg_row_t *kg_decode(const kg_settings_t *settings, const uint8_t *code, uint32_t bytes, uint32_t *word) {
+const kg_row_t *kg_decode(const kg_settings_t *settings, const uint8_t *code, uint32_t bytes,
+                          uint32_t *word) {
     uint32_t first = (uint32_t)code[0] | (uint32_t)code[1] << 8;
     if (bytes == 2) {
         *word = first;
@@ -35,8 +36,8 @@ static uint64_t operand_bit(const kg_operand_t *operand, uint32_t word) {
     return operand->first == 0 && number == 15 ? 0 : (uint64_t)1 << (operand->first + number);
 }
 
-// Returns the registers (bit n: register n) that the instruction accesses in exactly this way; KG_READ means neither
-// early nor late.
+// Returns the registers (bit n: register n) that the instruction accesses in this way; KG_READ
+// means neither early nor late.
 uint64_t kg_operand_mask(const kg_row_t *row, uint32_t word, uint8_t access) {
     uint64_t mask = 0;
     for (uint32_t i = 0; i < KG_OPERANDS && row->operands[i].count > 0; i++) {

@@ -30,12 +30,12 @@ static void set(kg_peripheral_t *self, uint32_t value, bool runs) {
 static uint32_t read_dwt(kg_peripheral_t *self, uint32_t offset) {
     const dwt_t *dwt = self->state;
     switch (offset) {
-        case CTRL:
-            return FOUR_COMPARATORS | (dwt->runs ? CYCCNTENA : 0);
-        case CYCCNT:
-            return count(self);
-        default:
-            return 0;
+    case CTRL:
+        return FOUR_COMPARATORS | (dwt->runs ? CYCCNTENA : 0);
+    case CYCCNT:
+        return count(self);
+    default:
+        return 0;
     }
 }
 

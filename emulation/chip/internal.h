@@ -13,15 +13,21 @@
 
 // A basic block as unicorn translates it: straight code with at most one branch, at its end.
 typedef struct {
-    uint32_t pc;            // first instruction
-    uint32_t end;           // behind its last instruction; 0: the entry is free
+    uint32_t pc;   // first instruction
+    uint32_t end;  // behind its last instruction; 0: the entry is free
     uint32_t instructions;
-    uint32_t cycles;        // when a conditional branch at its end is not taken
-    uint16_t taken;         // cycles more when it is taken
-    uint16_t special;       // kg_special_t
+    uint32_t cycles;   // when a conditional branch at its end is not taken
+    uint16_t taken;    // cycles more when it is taken
+    uint16_t special;  // kg_special_t
 } kg_block_t;
 
-typedef enum { KG_PLAIN, KG_LAP = 1, KG_LOOP_FOREVER = 2, KG_USES_FPU = 4, KG_NOT_ON_CORE = 8 } kg_special_t;
+typedef enum {
+    KG_PLAIN = 0,
+    KG_LAP = 1,           // the entry of kg_trainer_lap
+    KG_LOOP_FOREVER = 2,  // a branch to itself
+    KG_USES_FPU = 4,
+    KG_NOT_ON_CORE = 8,  // has an instruction that the core lacks
+} kg_special_t;
 
 typedef struct {
     uint32_t base, size, permissions;
@@ -29,7 +35,7 @@ typedef struct {
     bool owned;  // false for an alias
 } kg_memory_t;
 
-// A peripheral model. Offsets are multiples of 4; narrow accesses arrive shifted into their place in the word.
+// A peripheral model. Offsets are multiples of 4; narrow values are shifted to their place there.
 typedef struct kg_peripheral kg_peripheral_t;
 struct kg_peripheral {
     kg_chip_t *chip;
@@ -56,11 +62,11 @@ struct kg_chip {
     kg_block_t block;       // the one that runs; a copy, as entries can be evicted
     uint64_t limit;         // of cycles in this run; 0 when something wants it to stop
     kg_reason_t wish;       // why it stops at the limit
-    uint64_t clock_behind;  // cycles that `state.cycles` is ahead of the instruction that accesses a peripheral
+    uint64_t clock_behind;  // cycles from the access to a peripheral to the end of its block
     bool stopping;          // a stop was asked for: the block that is announced will not run
     bool watched;
-    bool in_fault;          // the firmware's HardFault handler runs
-    bool fault_pending;     // a fault was recorded; the handler must be entered
+    bool in_fault;       // the firmware's HardFault handler runs
+    bool fault_pending;  // a fault was recorded; the handler must be entered
     bool fpu_on;
     uint32_t initial_sp;
     uint32_t vector_table;  // VTOR
@@ -68,8 +74,8 @@ struct kg_chip {
     size_t memory_count;
     kg_peripheral_t peripherals[KG_PERIPHERALS];
     size_t peripheral_count;
-    kg_peripheral_t *scb;   // gets the fault status
-    uint32_t trace_enabled; // DEMCR.TRCENA
+    kg_peripheral_t *scb;    // gets the fault status
+    uint32_t trace_enabled;  // DEMCR.TRCENA
     kg_wire_t wire;
     kg_step_count_t *steps;
     bool lap_started;
@@ -77,21 +83,24 @@ struct kg_chip {
 };
 
 // chip.c
+bool kg_add_hook(kg_chip_t *chip, int type, void *callback, uint32_t first, uint32_t last);
 kg_memory_t *kg_find_memory(kg_chip_t *chip, uint32_t address, uint32_t bytes);
-void kg_stop(kg_chip_t *chip, kg_reason_t reason);       // before the next block
-void kg_stop_now(kg_chip_t *chip, kg_reason_t reason);   // only where the run cannot go on
+void kg_stop(kg_chip_t *chip, kg_reason_t reason);      // before the next block
+void kg_stop_now(kg_chip_t *chip, kg_reason_t reason);  // only where the run cannot go on
 uint32_t kg_register(kg_chip_t *chip, int id);
 
-// decode.c: finds the row of the instruction at code (two halfwords may be read) and its length in bytes; NULL if no
-// row names it.
+// decode.c: kg_decode finds the row of an instruction and puts its halfwords together; NULL: no
+// row.
 uint32_t kg_instruction_bytes(uint16_t first_half);
-const kg_row_t *kg_decode(const kg_settings_t *settings, const uint8_t *code, uint32_t bytes, uint32_t *word);
+const kg_row_t *kg_decode(const kg_settings_t *settings, const uint8_t *code, uint32_t bytes,
+                          uint32_t *word);
 uint64_t kg_operand_mask(const kg_row_t *row, uint32_t word, uint8_t access);
 uint32_t kg_list_length(const kg_row_t *row, uint32_t word);
 
 // timing.c: fills everything of a block but its table key. Code ends at the block's end.
 void kg_time_block(kg_chip_t *chip, kg_block_t *block, const uint8_t *code);
-uint32_t kg_find_special(kg_chip_t *chip, const kg_block_t *block, const uint8_t *code, kg_special_t special);
+uint32_t kg_find_special(kg_chip_t *chip, const kg_block_t *block, const uint8_t *code,
+                         kg_special_t special);
 
 // blocks.c
 void kg_block_hook(uc_engine *uc, uint64_t address, uint32_t size, void *user);
@@ -101,7 +110,8 @@ uint64_t kg_now(const kg_chip_t *chip);
 
 // faults.c
 bool kg_watch_faults(kg_chip_t *chip);  // once all memory is mapped
-void kg_fault(kg_chip_t *chip, kg_fault_kind_t kind, uint32_t address, uint32_t size, uint32_t value);
+void kg_fault(kg_chip_t *chip, kg_fault_kind_t kind, uint32_t address, uint32_t size,
+              uint32_t value);
 bool kg_enter_hard_fault(kg_chip_t *chip);
 
 // peripherals.c and one file for each model

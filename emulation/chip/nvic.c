@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// System Control Space: SysTick, vector table, FPU switch, fault status. Interrupts are not modelled: enabling one
-// ends the run, so that firmware which needs them does not hang without a reason.
+// System Control Space: SysTick, vector table, FPU switch, fault status. There are no interrupts:
+// enabling one ends the run, so that firmware which needs them does not hang without a reason.
 #include <stdlib.h>
 
 #include "internal.h"
@@ -40,11 +40,12 @@ enum {
 typedef struct {
     uint32_t words[0x1000 / 4];
     bool ticks;
-    uint64_t start;        // cycle of the last write to CVR, or of the start
-    uint64_t seen_wraps;   // when COUNTFLAG was last read
+    uint64_t start;       // cycle of the last write to CVR, or of the start
+    uint64_t seen_wraps;  // when COUNTFLAG was last read
 } scs_t;
 
-// The counter stands at 0 after a write to CVR; the next clock loads RVR, then it counts down and wraps.
+// The counter stands at 0 after a write to CVR; the next clock loads RVR, then it counts down and
+// wraps.
 static uint64_t period(const scs_t *scs) {
     return (uint64_t)scs->words[SYST_RVR / 4] + 1;
 }
@@ -63,7 +64,7 @@ static uint32_t systick_value(const kg_peripheral_t *self) {
 static uint32_t systick_control(kg_peripheral_t *self) {
     scs_t *scs = self->state;
     uint64_t passed = elapsed(self);
-    uint64_t wraps = passed == 0 ? 0 : (passed - 1 + 1) / period(scs);
+    uint64_t wraps = passed / period(scs);
     uint32_t flag = wraps > scs->seen_wraps ? CSR_COUNTFLAG : 0;
     scs->seen_wraps = wraps;
     return (scs->words[SYST_CSR / 4] & CSR_ENABLE) | CSR_CLKSOURCE | flag;
@@ -78,18 +79,18 @@ static void restart_systick(kg_peripheral_t *self) {
 static uint32_t read_scs(kg_peripheral_t *self, uint32_t offset) {
     const scs_t *scs = self->state;
     switch (offset) {
-        case SYST_CSR:
-            return systick_control(self);
-        case SYST_CVR:
-            return systick_value(self);
-        case SYST_CALIB:
-            return CALIB_NOREF;
-        case CPUID:
-            return self->chip->settings.cpuid;
-        case AIRCR:
-            return AIRCR_READ_KEY;
-        default:
-            return offset < sizeof scs->words ? scs->words[offset / 4] : 0;
+    case SYST_CSR:
+        return systick_control(self);
+    case SYST_CVR:
+        return systick_value(self);
+    case SYST_CALIB:
+        return CALIB_NOREF;
+    case CPUID:
+        return self->chip->settings.cpuid;
+    case AIRCR:
+        return AIRCR_READ_KEY;
+    default:
+        return offset < sizeof scs->words ? scs->words[offset / 4] : 0;
     }
 }
 
@@ -113,55 +114,56 @@ static void write_scs(kg_peripheral_t *self, uint32_t offset, uint32_t value) {
         return;
     }
     switch (offset) {
-        case SYST_CSR:
-            write_systick_control(self, value);
-            return;
-        case SYST_CVR:
-            restart_systick(self);
-            return;
-        case SYST_RVR:
-            value &= MASK_24;
-            break;
-        case VTOR:
-            chip->vector_table = value & ~0x7Fu;
-            break;
-        case AIRCR:
-            if (value == (AIRCR_KEY | AIRCR_RESET)) {
-                kg_stop(chip, KG_RESET);
-            }
-            return;
-        case CFSR:
-        case HFSR:
-            value = scs->words[offset / 4] & ~value;  // writing a one clears the bit
-            break;
-        case CPACR:
-            chip->fpu_on = (value & CPACR_FPU) == CPACR_FPU;
-            break;
-        case DEMCR:
-            chip->trace_enabled = value & DEMCR_TRCENA;
-            break;
-        default:
-            if (offset >= NVIC_ISER && offset < NVIC_ISER_END && value != 0) {
-                kg_stop(chip, KG_INTERRUPTS);
-            }
-            break;
+    case SYST_CSR:
+        write_systick_control(self, value);
+        return;
+    case SYST_CVR:
+        restart_systick(self);
+        return;
+    case SYST_RVR:
+        value &= MASK_24;
+        break;
+    case VTOR:
+        chip->vector_table = value & ~0x7Fu;
+        break;
+    case AIRCR:
+        if (value == (AIRCR_KEY | AIRCR_RESET)) {
+            kg_stop(chip, KG_RESET);
+        }
+        return;
+    case CFSR:
+    case HFSR:
+        value = scs->words[offset / 4] & ~value;  // writing a one clears the bit
+        break;
+    case CPACR:
+        chip->fpu_on = (value & CPACR_FPU) == CPACR_FPU;
+        break;
+    case DEMCR:
+        chip->trace_enabled = value & DEMCR_TRCENA;
+        break;
+    default:
+        if (offset >= NVIC_ISER && offset < NVIC_ISER_END && value != 0) {
+            kg_stop(chip, KG_INTERRUPTS);
+        }
+        break;
     }
     scs->words[offset / 4] = value;
 }
 
-// What the fault handler of an ARMv7-M core reads (ARMv7-M ARM, B3.2.15); an M0+ has none of these registers.
+// What the fault handler of an ARMv7-M core reads (ARMv7-M ARM, B3.2.15); an M0+ has none of these
+// registers.
 void kg_nvic_fault_status(kg_chip_t *chip, kg_fault_kind_t kind, uint32_t address) {
     static const uint32_t status[] = {
-        [KG_FAULT_READ] = 1u << 9 | 1u << 15,       // PRECISERR, BFARVALID
+        [KG_FAULT_READ] = 1u << 9 | 1u << 15,  // PRECISERR, BFARVALID
         [KG_FAULT_WRITE] = 1u << 9 | 1u << 15,
         [KG_FAULT_READ_ONLY] = 1u << 9 | 1u << 15,
         [KG_FAULT_STACK] = 1u << 9 | 1u << 15,
-        [KG_FAULT_FETCH] = 1u << 8,                 // IBUSERR
-        [KG_FAULT_NOT_CODE] = 1u << 0,              // IACCVIOL
-        [KG_FAULT_UNALIGNED] = 1u << 24,            // UNALIGNED
-        [KG_FAULT_UNDEFINED] = 1u << 16,            // UNDEFINSTR
-        [KG_FAULT_STATE] = 1u << 17,                // INVSTATE
-        [KG_FAULT_FPU_OFF] = 1u << 19,              // NOCP
+        [KG_FAULT_FETCH] = 1u << 8,       // IBUSERR
+        [KG_FAULT_NOT_CODE] = 1u << 0,    // IACCVIOL
+        [KG_FAULT_UNALIGNED] = 1u << 24,  // UNALIGNED
+        [KG_FAULT_UNDEFINED] = 1u << 16,  // UNDEFINSTR
+        [KG_FAULT_STATE] = 1u << 17,      // INVSTATE
+        [KG_FAULT_FPU_OFF] = 1u << 19,    // NOCP
         [KG_FAULT_STEP] = 0,
     };
     if (chip->scb == NULL) {

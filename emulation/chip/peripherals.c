@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the model of a peripheral by its Renode class (a Python.PythonPeripheral: by its own name) and maps it.
+// Finds the model of a peripheral by its Renode class, and maps it into the chip.
 #include <string.h>
 
 #include "internal.h"
@@ -8,12 +8,9 @@ static const struct {
     const char *name;
     kg_model_t create;
 } MODELS[] = {
-    {"IRQControllers.NVIC", kg_model_nvic},
-    {"Memory.ArrayMemory", kg_model_stub},
-    {"Miscellaneous.DWT", kg_model_dwt},
-    {"UART.NRF52840_UART", kg_model_uart_nrf52840},
-    {"UART.NXP_LPUART", kg_model_uart_lpuart},
-    {"UART.PL011", kg_model_uart_pl011},
+    {"IRQControllers.NVIC", kg_model_nvic},    {"Memory.ArrayMemory", kg_model_stub},
+    {"Miscellaneous.DWT", kg_model_dwt},       {"UART.NRF52840_UART", kg_model_uart_nrf52840},
+    {"UART.NXP_LPUART", kg_model_uart_lpuart}, {"UART.PL011", kg_model_uart_pl011},
     {"rp2040_timer", kg_model_rp2040_timer},
 };
 
@@ -49,9 +46,12 @@ static kg_peripheral_t *add(kg_chip_t *chip, kg_model_t create, uint32_t base, u
     if (!create(self)) {
         return NULL;
     }
-    bool mapped = uc_mmio_map(chip->uc, base, self->size, on_read, self, on_write, self) == UC_ERR_OK;
-    // No permissions: see faults.c, on_memory.
-    return mapped && uc_mem_protect(chip->uc, base, self->size, UC_PROT_NONE) == UC_ERR_OK ? self : NULL;
+    uc_err error = uc_mmio_map(chip->uc, base, self->size, on_read, self, on_write, self);
+    if (error == UC_ERR_OK) {
+        // No permissions: see faults.c, on_memory.
+        error = uc_mem_protect(chip->uc, base, self->size, UC_PROT_NONE);
+    }
+    return error == UC_ERR_OK ? self : NULL;
 }
 
 bool kg_chip_add(kg_chip_t *chip, const char *model, uint32_t base, uint32_t size) {
@@ -63,8 +63,8 @@ bool kg_chip_add(kg_chip_t *chip, const char *model, uint32_t base, uint32_t siz
     return false;
 }
 
-bool kg_chip_add_stub(kg_chip_t *chip, uint32_t base, uint32_t size, const uint32_t *offsets, const uint32_t *values,
-                      size_t count) {
+bool kg_chip_add_stub(kg_chip_t *chip, uint32_t base, uint32_t size, const uint32_t *offsets,
+                      const uint32_t *values, size_t count) {
     kg_peripheral_t *self = add(chip, kg_model_stub, base, size);
     for (size_t i = 0; self != NULL && i < count; i++) {
         kg_stub_ready(self, offsets[i], values[i]);

@@ -16,17 +16,17 @@ static uint32_t read_timer(kg_peripheral_t *self, uint32_t offset) {
     uint32_t *latched = self->state;
     uint64_t now = microseconds(self->chip);
     switch (offset) {
-        case TIMELR:
-            *latched = (uint32_t)(now >> 32);
-            return (uint32_t)now;
-        case TIMEHR:
-            return *latched;
-        case TIMERAWH:
-            return (uint32_t)(now >> 32);
-        case TIMERAWL:
-            return (uint32_t)now;
-        default:
-            return 0;
+    case TIMELR:
+        *latched = (uint32_t)(now >> 32);
+        return (uint32_t)now;
+    case TIMEHR:
+        return *latched;
+    case TIMERAWH:
+        return (uint32_t)(now >> 32);
+    case TIMERAWL:
+        return (uint32_t)now;
+    default:
+        return 0;
     }
 }
 

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Applies a core's cost table to straight code: issue, waiting for operands, pairs. Knows no core by name.
+// Applies a core's cost table to straight code: issue, waiting for operands, pairs.
 #include "internal.h"
 
 #define LONG_AGO (-1000)
 
 // An in-order pipeline while it works through one block. Times are cycles since the block began.
 typedef struct {
-    int32_t next;                  // earliest issue of the next instruction
-    int32_t issued;                // issue of the last one
-    bool may_pair;                 // the last one still has room beside it
+    int32_t next;    // earliest issue of the next instruction
+    int32_t issued;  // issue of the last one
+    bool may_pair;   // the last one still has room beside it
     const kg_cost_t *last;
-    int32_t ready[KG_REGISTERS];   // when each register can be read
-    uint64_t loaded;               // registers that the last instruction loads, if others may follow it
+    int32_t ready[KG_REGISTERS];  // when each register can be read
+    uint64_t loaded;              // by the last instruction, if others may follow it
 } pipeline_t;
 
 // Nothing waits for registers that were written before the block.
@@ -33,21 +33,26 @@ static int32_t latest(const int32_t *ready, uint64_t registers, int32_t shift, i
 }
 
 // When all operands have arrived.
-static int32_t operands_ready(const pipeline_t *pipe, const kg_cost_t *cost, const kg_row_t *row, uint32_t word) {
+static int32_t operands_ready(const pipeline_t *pipe, const kg_cost_t *cost, const kg_row_t *row,
+                              uint32_t word) {
     int32_t when = latest(pipe->ready, kg_operand_mask(row, word, KG_READ), 0, 0);
     when = latest(pipe->ready, kg_operand_mask(row, word, KG_EARLY), cost->early, when);
     return latest(pipe->ready, kg_operand_mask(row, word, KG_LATE), -(int32_t)cost->late, when);
 }
 
 static bool pairs(const pipeline_t *pipe, const kg_cost_t *cost, int32_t when) {
-    if (!pipe->may_pair || cost->unit == KG_NO_UNIT || pipe->last->unit == KG_NO_UNIT || cost->first_only) {
+    if (!pipe->may_pair || cost->first_only) {
+        return false;
+    }
+    if (cost->unit == KG_NO_UNIT || pipe->last->unit == KG_NO_UNIT) {
         return false;
     }
     bool room = cost->unit != pipe->last->unit || cost->copies > 1;
     return room && when <= pipe->issued;
 }
 
-static int32_t occupies(const pipeline_t *pipe, const kg_cost_t *cost, const kg_row_t *row, uint32_t word) {
+static int32_t occupies(const pipeline_t *pipe, const kg_cost_t *cost, const kg_row_t *row,
+                        uint32_t word) {
     bool behind_load = pipe->last != NULL && pipe->last->load && cost->follow != 0;
     if (behind_load && !(kg_operand_mask(row, word, KG_EARLY) & pipe->loaded)) {
         return cost->follow;
@@ -73,9 +78,9 @@ static void issue(pipeline_t *pipe, const kg_cost_t *cost, const kg_row_t *row, 
     }
 }
 
-// The cost of the branch at a block's end. A branch inside an IT block may be skipped: then it takes one cycle.
-static void end_block(kg_block_t *block, const pipeline_t *pipe, const kg_row_t *row, const kg_cost_t *cost,
-                      bool in_it) {
+// The cost of the branch at a block's end. One inside an IT block takes a cycle if it is skipped.
+static void end_block(kg_block_t *block, const pipeline_t *pipe, const kg_row_t *row,
+                      const kg_cost_t *cost, bool in_it) {
     block->cycles = (uint32_t)pipe->next;
     block->taken = 0;
     if (row->flow == KG_CONDITIONAL) {
@@ -89,7 +94,7 @@ static void end_block(kg_block_t *block, const pipeline_t *pipe, const kg_row_t 
     }
 }
 
-// How many instructions the IT instruction `word` makes conditional: 1 for mask 1000, ... 4 for xxx1.
+// How many instructions an IT instruction makes conditional: 1 for mask 1000, ... 4 for xxx1.
 static uint32_t it_length(uint32_t word) {
     return 4 - (uint32_t)__builtin_ctz(word & 0xFu);
 }
@@ -109,7 +114,8 @@ static kg_special_t special_of(const kg_chip_t *chip, const kg_row_t *row) {
 }
 
 // Returns the address of the block's first instruction of a kind.
-uint32_t kg_find_special(kg_chip_t *chip, const kg_block_t *block, const uint8_t *code, kg_special_t special) {
+uint32_t kg_find_special(kg_chip_t *chip, const kg_block_t *block, const uint8_t *code,
+                         kg_special_t special) {
     uint32_t at = block->pc;
     while (code != NULL && at < block->end) {
         uint32_t word;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// NXP LPUART, as in the i.MX RT1062 (i.MX RT1060 Reference Manual, chapter LPUART). Bytes take no time on the wire.
+// NXP LPUART (i.MX RT1060 Reference Manual, chapter LPUART). Bytes take no time on the wire.
 #include <stdlib.h>
 
 #include "internal.h"
@@ -34,16 +34,16 @@ static uint32_t poll(kg_peripheral_t *self, uint32_t received, uint32_t empty) {
 
 static uint32_t read_uart(kg_peripheral_t *self, uint32_t offset) {
     switch (offset) {
-        case STAT:
-            return STAT_SENT | poll(self, STAT_RDRF, 0);
-        case DATA:
-            return has_input(self) ? kg_wire_take(self->chip) : DATA_RXEMPT;
-        case FIFO:
-            return registers(self)[FIFO / 4] | FIFO_EMPTY_TX | poll(self, 0, FIFO_EMPTY_RX);
-        case WATER:
-            return registers(self)[WATER / 4] | poll(self, WATER_ONE_RECEIVED, 0);
-        default:
-            return offset < REGISTERS ? registers(self)[offset / 4] : 0;
+    case STAT:
+        return STAT_SENT | poll(self, STAT_RDRF, 0);
+    case DATA:
+        return has_input(self) ? kg_wire_take(self->chip) : DATA_RXEMPT;
+    case FIFO:
+        return registers(self)[FIFO / 4] | FIFO_EMPTY_TX | poll(self, 0, FIFO_EMPTY_RX);
+    case WATER:
+        return registers(self)[WATER / 4] | poll(self, WATER_ONE_RECEIVED, 0);
+    default:
+        return offset < REGISTERS ? registers(self)[offset / 4] : 0;
     }
 }
 

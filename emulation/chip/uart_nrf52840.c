@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// nRF52840 UARTE: bytes move by EasyDMA to and from RAM (nRF52840 PS, chapter UARTE). They take no time on the wire.
+// nRF52840 UARTE with EasyDMA (nRF52840 PS, chapter UARTE). Bytes take no time on the wire.
 #include <stdlib.h>
 
 #include "internal.h"

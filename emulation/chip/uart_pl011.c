@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Arm PL011 UART, as in the RP2040 (PrimeCell UART TRM DDI 0183, chapter 3). Bytes take no time on the wire.
+// Arm PL011 UART (PrimeCell UART TRM DDI 0183, chapter 3). Bytes take no time on the wire.
 #include <stdlib.h>
 
 #include "internal.h"
@@ -29,17 +29,17 @@ static bool has_input(kg_peripheral_t *self) {
 
 static uint32_t read_uart(kg_peripheral_t *self, uint32_t offset) {
     switch (offset) {
-        case DR:
-            return has_input(self) ? kg_wire_take(self->chip) : 0;
-        case FR:
-        case RIS:
-            if (!has_input(self)) {
-                kg_wire_idle_poll(self->chip);
-                return offset == FR ? FR_TXFE | FR_RXFE : 0;
-            }
-            return offset == FR ? FR_TXFE : RIS_RX;
-        default:
-            return offset < REGISTERS ? registers(self)[offset / 4] : 0;
+    case DR:
+        return has_input(self) ? kg_wire_take(self->chip) : 0;
+    case FR:
+    case RIS:
+        if (!has_input(self)) {
+            kg_wire_idle_poll(self->chip);
+            return offset == FR ? FR_TXFE | FR_RXFE : 0;
+        }
+        return offset == FR ? FR_TXFE : RIS_RX;
+    default:
+        return offset < REGISTERS ? registers(self)[offset / 4] : 0;
     }
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The wire between the host and the firmware's UART: bytes in, bytes out, and when the firmware only waits.
+// The wire between host and UART: bytes in, bytes out, and when the firmware only waits.
 #include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 
 #define OUTPUT_ROOM 65536u
-#define IDLE_POLLS 64u  // polls of an empty receiver, nothing sent between them, that mean "waiting for input"
+#define IDLE_POLLS 64u  // of an empty receiver, nothing sent between them: it waits for input
 
 bool kg_chip_send(kg_chip_t *chip, const uint8_t *data, size_t bytes) {
     kg_wire_t *wire = &chip->wire;
@@ -50,8 +50,8 @@ uint8_t kg_wire_take(kg_chip_t *chip) {
     return chip->wire.input[chip->wire.input_next++];
 }
 
-// Full output ends the run before the next block; the bytes until then find room in the second half. Not kg_stop: a stop
-// inside a block repeats the instruction that wrote the byte.
+// Full output ends the run before the next block; the bytes until then find room in the second
+// half.
 void kg_wire_put(kg_chip_t *chip, uint8_t byte) {
     kg_wire_t *wire = &chip->wire;
     wire->idle_polls = 0;
@@ -62,7 +62,7 @@ void kg_wire_put(kg_chip_t *chip, uint8_t byte) {
         wire->output[wire->output_bytes++] = byte;
     }
     if (wire->output_bytes >= OUTPUT_ROOM) {
-        chip->limit = 0;
+        kg_stop(chip, KG_SLICE);
     }
 }
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kilograd.engines import native
+from kilograd.engines import _native
 from kilograd.engines.builtin import STUB, ready_bits
 from kilograd.errors import KilogradError
 from kilograd.platforms.board import boards, load_board
@@ -63,7 +63,7 @@ def test_every_peripheral_of_a_board_has_a_model(name: str) -> None:
         stub = ready_bits(peripheral) is not None
         model = peripheral.name if peripheral.kind == STUB else peripheral.kind
 
-        assert stub or model in native.models()
+        assert stub or model in _native.models()
 
 
 @pytest.mark.parametrize("name", boards())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from elftools.elf.elffile import ELFFile
 
 from kilograd import elf as elf_file
-from kilograd.engines import _source, native
+from kilograd.engines import _native, _source
 from kilograd.engines.base import StepCount
 from kilograd.errors import KilogradError
 from kilograd.platforms.timing import load_timing
@@ -61,8 +61,8 @@ class BuiltinEngine:
         self._elf = elf
         self._board = board
         self._limit = int(time_limit_s * board.clock_hz)
-        self._library = native.library()
-        self._timing = native.timing_tables(load_timing(board.core))
+        self._library = _native.library()
+        self._timing = _native.timing_tables(load_timing(board.core))
         settings = self._settings()
         self._chip = self._library.kg_chip_create(ctypes.byref(settings))
         if not self._chip:
@@ -113,11 +113,11 @@ class BuiltinEngine:
         end = self.cycles + self._limit
         while True:
             state = self._library.kg_chip_run(self._handle(), min(slice_cycles, self._limit)).contents
-            if state.reason == native.FAULT:
+            if state.reason == _native.FAULT:
                 raise self._fault(state.fault)
             if sent := self._receive():
                 return sent
-            if state.reason != native.SLICE:
+            if state.reason != _native.SLICE:
                 raise self._end(state)
             if state.cycles >= end:
                 raise self._hang(state)
@@ -125,14 +125,14 @@ class BuiltinEngine:
     def advance(self, cycles: int) -> str:
         """Run for so many cycles; return why the run ended earlier, or nothing. A fault is raised."""
         state = self._library.kg_chip_run(self._handle(), cycles).contents
-        if state.reason == native.FAULT:
+        if state.reason == _native.FAULT:
             raise self._fault(state.fault)
-        return "" if state.reason == native.SLICE else self._end(state).message
+        return "" if state.reason == _native.SLICE else self._end(state).message
 
     def step_counts(self) -> dict[int, StepCount]:
         """Return counts by step number since the last reset of counts."""
         steps = self._library.kg_chip_steps(self._handle())
-        counts = ((number, steps[number]) for number in range(native.STEPS))
+        counts = ((number, steps[number]) for number in range(_native.STEPS))
         return {
             number: StepCount(count.instructions, count.cycles, count.runs) for number, count in counts if count.runs
         }
@@ -161,24 +161,23 @@ class BuiltinEngine:
             raise KilogradError(message)
         return int(self._chip)
 
-    def _state(self) -> native.State:
-        state: native.State = self._library.kg_chip_state(self._handle()).contents
+    def _state(self) -> _native.State:
+        state: _native.State = self._library.kg_chip_state(self._handle()).contents
         return state
 
-    def _settings(self) -> native.Settings:
+    def _settings(self) -> _native.Settings:
         from unicorn import arm_const  # noqa: PLC0415 - loads unicorn, which only a running chip needs
 
         core = load_timing(self._board.core).core
         halfword, word, costs = self._timing
         lap = [symbol.address for symbol in elf_file.symbols(self._elf) if symbol.name == LAP]
-        return native.Settings(
+        return _native.Settings(
             cpu_model=getattr(arm_const, core.unicorn),
             cpuid=core.cpuid,
             fpu=core.fpu,
             clock_hz=self._board.clock_hz,
             vector_table=self._board.vector_table,
             stack_base=self._board.ram.base,
-            stack_end=self._board.ram.end,
             lap=lap[0] if lap else 0,
             rows16=halfword,
             rows32=word,
@@ -199,8 +198,8 @@ class BuiltinEngine:
             raise KilogradError(message)
 
     def _map(self, memory: Memory) -> None:
-        rights = native.MAY_WRITE if memory.kind == "ram" else 0
-        rights |= native.MAY_EXECUTE if memory.executable else 0
+        rights = _native.MAY_WRITE if memory.kind == "ram" else 0
+        rights |= _native.MAY_EXECUTE if memory.executable else 0
         chip = self._handle()
         mapped = self._library.kg_chip_map(chip, memory.base, memory.size, rights)
         if not mapped or not all(self._library.kg_chip_alias(chip, memory.base, alias) for alias in memory.aliases):
@@ -215,9 +214,11 @@ class BuiltinEngine:
             added = self._library.kg_chip_add_stub(chip, *where, array(*ready), array(*ready.values()), len(ready))
         else:
             model = peripheral.name if peripheral.kind == STUB else peripheral.kind
-            if model not in native.models():
+            if model not in _native.models():
                 message = f"{self._board.name}.repl: the virtual chip has no model of {model} ({peripheral.name})"
-                raise KilogradError(message, f"it has: {', '.join(native.models())}; and {STUB} with `ready = {{...}}`")
+                raise KilogradError(
+                    message, f"it has: {', '.join(_native.models())}; and {STUB} with `ready = {{...}}`"
+                )
             added = self._library.kg_chip_add(chip, model.encode(), *where)
         if not added:
             message = f"{self._board.name}.repl: {peripheral.name} cannot be mapped at {peripheral.base:#010x}"
@@ -240,7 +241,7 @@ class BuiltinEngine:
     def _place(self, address: int) -> str:
         return _source.describe(self._elf, address)
 
-    def _fault(self, fault: native.Fault) -> KilogradError:
+    def _fault(self, fault: _native.Fault) -> KilogradError:
         what = FAULTS[fault.kind].format(
             size=fault.size, address=fault.address, value=ctypes.c_int32(fault.value).value
         )
@@ -257,17 +258,17 @@ class BuiltinEngine:
             lines += ["the firmware's fault handler said:", text]
         return KilogradError(f"fault on {self._board.name}: {what}", "\n".join(lines))
 
-    def _hang(self, state: native.State) -> KilogradError:
+    def _hang(self, state: _native.State) -> KilogradError:
         seconds = self._limit / self._board.clock_hz
         message = f"the firmware on {self._board.name} sent nothing for {seconds:g} s of its time"
         return KilogradError(message, f"it is at {self._place(state.pc)}; it hangs, or needs a higher time limit")
 
-    def _end(self, state: native.State) -> KilogradError:
+    def _end(self, state: _native.State) -> KilogradError:
         why = {
-            native.WAITING: "waits for more input and has sent no answer",
-            native.HALTED: "has halted",
-            native.RESET: "asked for a system reset",
-            native.INTERRUPTS: "enabled an interrupt, which the virtual chip does not have",
+            _native.WAITING: "waits for more input and has sent no answer",
+            _native.HALTED: "has halted",
+            _native.RESET: "asked for a system reset",
+            _native.INTERRUPTS: "enabled an interrupt, which the virtual chip does not have",
         }.get(state.reason, f"made unicorn fail (error {state.error})")
         return KilogradError(f"the firmware on {self._board.name} {why}", f"it is at {self._place(state.pc)}")
 

@@ -77,7 +77,7 @@ class Settings(Structure):
         ("cpuid", c_uint32),
         ("fpu", c_uint32),
         ("clock_hz", c_uint64),
-        *((name, c_uint32) for name in ("vector_table", "stack_base", "stack_end", "lap")),
+        *((name, c_uint32) for name in ("vector_table", "stack_base", "lap")),
         ("rows16", POINTER(_Row)),
         ("rows32", POINTER(_Row)),
         ("rows16_count", c_uint32),
