@@ -88,7 +88,7 @@ def make_environment(venv: Path) -> None:
         tools.run([*make, venv], what="python3 -m venv")
         return
     with contextlib.suppress(KilogradError):
-        apt_install("python3-venv")
+        toolchain.apt_install(["python3-venv"], say_more)
         tools.run([*make, venv], what="python3 -m venv")
         return
     tools.run([*make, "--without-pip", venv], what="python3 -m venv --without-pip")
@@ -119,7 +119,7 @@ def host_compiler(venv: Path) -> str:
     if found := next(filter(_compiles, candidates), None):
         return found
     with contextlib.suppress(KilogradError):
-        apt_install("gcc", "libc6-dev")
+        toolchain.apt_install(["gcc", "libc6-dev"], say_more)
         return "gcc"
     say("installing zig as the C compiler ...")
     python = venv / "bin" / "python"
@@ -136,25 +136,9 @@ def arm_compiler() -> None:
     if toolchain.has_arm_compiler():
         return
     try:
-        toolchain.install_arm_gcc(lambda text: say(f"{text} ..."))
+        toolchain.install_arm_gcc(say_more)
     except KilogradError as error:
         _print(f"warning: {error.message}\nhint: {error.hint}")
-
-
-def apt_install(*packages: str) -> None:
-    """Install Debian packages; only root can."""
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        message = f"only root can install {' '.join(packages)} with apt-get"
-        raise KilogradError(message, f"apt-get install {' '.join(packages)}")
-    say(f"installing {' '.join(packages)} with apt-get ...")
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    command = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
-    try:
-        tools.run(command, what="apt-get install", env=environment)
-    except KilogradError:
-        # Most often the package lists are missing or old.
-        tools.run(["apt-get", "update"], what="apt-get update", env=environment)
-        tools.run(command, what="apt-get install", env=environment)
 
 
 def fetch_pip(folder: Path) -> Path:
@@ -193,6 +177,11 @@ def newest_wheel(page: str) -> str:
 def say(text: str) -> None:
     """Tell what is under way."""
     _print(f"kilograd: {text}")
+
+
+def say_more(text: str) -> None:
+    """Tell what is under way, in a line that more may follow."""
+    say(f"{text} ...")
 
 
 def _print(text: str) -> None:

@@ -16,7 +16,7 @@ from kilograd import paths, tools
 from kilograd.errors import KilogradError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from kilograd.platforms.board import Board, Core
 
@@ -103,7 +103,7 @@ def install_arm_gcc(progress: Callable[[str], None]) -> None:
         raise KilogradError(message, WAYS_OUT)
     try:
         if os.geteuid() == 0:
-            _install_for_all(progress)
+            apt_install([PACKAGE], progress)
         else:
             _install_private(progress)
     except KilogradError as error:
@@ -141,18 +141,21 @@ def _private_folder() -> Path:
     return paths.cache() / "toolchain"
 
 
-def _install_for_all(progress: Callable[[str], None]) -> None:
+def apt_install(packages: Sequence[str], progress: Callable[[str], None]) -> None:
+    """Install Debian packages for all users; only root can."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        message = f"only root can install {' '.join(packages)} with apt-get"
+        raise KilogradError(message, f"apt-get install {' '.join(packages)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "--yes", "--no-install-recommends", PACKAGE]
-    progress(f"installing {PACKAGE}")
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *packages]
+    progress(f"installing {' '.join(packages)} with apt-get")
     try:
-        tools.run(install, what=f"apt-get install {PACKAGE}", env=environment)
+        tools.run(install, what="apt-get install", env=environment)
     except KilogradError:
         # Most often the package lists are missing or old.
         progress("updating the package lists")
         tools.run(["apt-get", "update"], what="apt-get update", env=environment)
-        progress(f"installing {PACKAGE}")
-        tools.run(install, what=f"apt-get install {PACKAGE}", env=environment)
+        tools.run(install, what="apt-get install", env=environment)
 
 
 def _install_private(progress: Callable[[str], None]) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kilograd import bootstrap
+from kilograd import bootstrap, toolchain
 from kilograd.errors import KilogradError
 
 if TYPE_CHECKING:
@@ -291,7 +291,8 @@ def test_a_compiler_without_the_headers_of_the_c_library_does_not_count(
     compiler.chmod(0o755)
     monkeypatch.setenv("CC", str(compiler))
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(bootstrap, "apt_install", lambda *packages: compiler.write_text(f"#!/bin/sh\n# {packages}\n"))
+    install = lambda packages, _: compiler.write_text(f"#!/bin/sh\n# {packages}\n")  # noqa: E731
+    monkeypatch.setattr(toolchain, "apt_install", install)
 
     assert bootstrap.host_compiler(tmp_path) == "gcc"
     assert "'gcc', 'libc6-dev'" in compiler.read_text()
@@ -375,6 +376,6 @@ def test_only_root_installs_debian_packages(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
     with pytest.raises(KilogradError, match="only root") as caught:
-        bootstrap.apt_install("gcc", "libc6-dev")
+        toolchain.apt_install(["gcc", "libc6-dev"], lambda _: None)
 
     assert caught.value.hint == "apt-get install gcc libc6-dev"
