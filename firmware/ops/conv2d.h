@@ -62,18 +62,12 @@ int32_t kg_conv2d_u8_input_gradient_host(const kg_conv_dims_t *dims, const uint8
                                          const uint8_t *w, const kg_conv_quant_t *quant,
                                          const uint8_t *mask, uint8_t *dx, void *scratch);
 
-// The weight gradient in two parts: _prepare once per sample, then _prepared for each channel with
-// the same scratch, untouched in between. _host is both, for one channel.
+// A weight gradient that has a _prepare wants it once per sample, before the rows of any channels
+// in any order, with the same scratch, untouched in between.
 void kg_conv2d_u8_weight_gradient_host_prepare(const kg_conv_dims_t *dims, const uint8_t *x,
                                                const kg_conv_quant_t *quant, void *scratch);
-void kg_conv2d_u8_weight_gradient_prepared(const kg_conv_dims_t *dims, const uint8_t *x,
-                                           const uint8_t *e, const kg_conv_quant_t *quant,
-                                           int32_t channel, int32_t *row, void *scratch);
 void kg_conv2d_f32_weight_gradient_host_prepare(const kg_conv_dims_t *dims, const float *x,
                                                 void *scratch);
-void kg_conv2d_f32_weight_gradient_prepared(const kg_conv_dims_t *dims, const float *x,
-                                            const float *e, int32_t channel, float *row,
-                                            void *scratch);
 
 size_t kg_conv2d_f32_forward_host_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_conv2d_f32_weight_gradient_host_scratch_bytes(const kg_conv_dims_t *dims);

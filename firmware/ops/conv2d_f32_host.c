@@ -32,19 +32,14 @@ size_t kg_conv2d_f32_weight_gradient_host_scratch_bytes(const kg_conv_dims_t *di
     return kg_conv2d_host_row(dims, &row, NULL);
 }
 
-// Brings one group of x into the form of the row's work.
-static void prepare_group(const kg_conv_dims_t *dims, const float *x, int32_t group,
-                          void *scratch) {
-    kg_row_t work;
-    (void)kg_conv2d_host_row(dims, &work, scratch);
-    x += group * kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
-    kg_conv2d_host_row_pixels(dims, group, x, &work);
-}
-
+// Brings every group of x into the form of the rows' work.
 void kg_conv2d_f32_weight_gradient_host_prepare(const kg_conv_dims_t *dims, const float *x,
                                                 void *scratch) {
+    int32_t count = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
+    kg_row_t work;
+    (void)kg_conv2d_host_row(dims, &work, scratch);
     for (int32_t g = 0; g < dims->groups; g++) {
-        prepare_group(dims, x, g, scratch);
+        kg_conv2d_host_row_pixels(dims, g, x + g * count, &work);
     }
 }
 
@@ -61,9 +56,8 @@ static int32_t list_errors(const kg_conv_dims_t *dims, const float *e, const kg_
     return count;
 }
 
-void kg_conv2d_f32_weight_gradient_prepared(const kg_conv_dims_t *dims, const float *x,
-                                            const float *e, int32_t channel, float *row,
-                                            void *scratch) {
+void kg_conv2d_f32_weight_gradient_host(const kg_conv_dims_t *dims, const float *x, const float *e,
+                                        int32_t channel, float *row, void *scratch) {
     int32_t channels = kg_conv_group_inputs(dims);
     int32_t taps = dims->kernel_height * dims->kernel_width;
     kg_row_t work;
@@ -80,12 +74,6 @@ void kg_conv2d_f32_weight_gradient_prepared(const kg_conv_dims_t *dims, const fl
             }
         }
     }
-}
-
-void kg_conv2d_f32_weight_gradient_host(const kg_conv_dims_t *dims, const float *x, const float *e,
-                                        int32_t channel, float *row, void *scratch) {
-    prepare_group(dims, x, channel / kg_conv_group_outputs(dims), scratch);
-    kg_conv2d_f32_weight_gradient_prepared(dims, x, e, channel, row, scratch);
 }
 
 size_t kg_conv2d_f32_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims) {

@@ -61,20 +61,15 @@ size_t kg_conv2d_u8_weight_gradient_host_scratch_bytes(const kg_conv_dims_t *dim
     return kg_conv2d_host_row(dims, &work, NULL) + (size_t)x_count(dims) * sizeof(float);
 }
 
-// Brings one group of x into the form of the row's work.
-static void prepare_group(const kg_conv_dims_t *dims, const uint8_t *x, int32_t zero, int32_t group,
-                          void *scratch) {
+// Brings every group of x into the form of the rows' work.
+void kg_conv2d_u8_weight_gradient_host_prepare(const kg_conv_dims_t *dims, const uint8_t *x,
+                                               const kg_conv_quant_t *quant, void *scratch) {
     int32_t count = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
     kg_row_t work;
     float *x_real = (float *)scratch + kg_conv2d_host_row(dims, &work, scratch) / sizeof(float);
-    kg_to_float(x + group * count, count, zero, x_real);
-    kg_conv2d_host_row_pixels(dims, group, x_real, &work);
-}
-
-void kg_conv2d_u8_weight_gradient_host_prepare(const kg_conv_dims_t *dims, const uint8_t *x,
-                                               const kg_conv_quant_t *quant, void *scratch) {
     for (int32_t g = 0; g < dims->groups; g++) {
-        prepare_group(dims, x, quant->x_zero, g, scratch);
+        kg_to_float(x + g * count, count, quant->x_zero, x_real);
+        kg_conv2d_host_row_pixels(dims, g, x_real, &work);
     }
 }
 
@@ -105,9 +100,9 @@ static void add_sums(const kg_conv_dims_t *dims, const kg_row_t *work, int32_t *
     }
 }
 
-void kg_conv2d_u8_weight_gradient_prepared(const kg_conv_dims_t *dims, const uint8_t *x,
-                                           const uint8_t *e, const kg_conv_quant_t *quant,
-                                           int32_t channel, int32_t *row, void *scratch) {
+void kg_conv2d_u8_weight_gradient_host(const kg_conv_dims_t *dims, const uint8_t *x,
+                                       const uint8_t *e, const kg_conv_quant_t *quant,
+                                       int32_t channel, int32_t *row, void *scratch) {
     kg_row_t work;
     (void)x;
     (void)quant;
@@ -121,13 +116,6 @@ void kg_conv2d_u8_weight_gradient_prepared(const kg_conv_dims_t *dims, const uin
                                 left < KG_EXACT_ERRORS ? left : KG_EXACT_ERRORS);
         add_sums(dims, &work, row);
     }
-}
-
-void kg_conv2d_u8_weight_gradient_host(const kg_conv_dims_t *dims, const uint8_t *x,
-                                       const uint8_t *e, const kg_conv_quant_t *quant,
-                                       int32_t channel, int32_t *row, void *scratch) {
-    prepare_group(dims, x, quant->x_zero, channel / kg_conv_group_outputs(dims), scratch);
-    kg_conv2d_u8_weight_gradient_prepared(dims, x, e, quant, channel, row, scratch);
 }
 
 size_t kg_conv2d_u8_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims) {

@@ -12,6 +12,7 @@ typedef void kg_forward_f32_fn(const kg_conv_dims_t *dims, const float *x, const
                                float y_max, float *y, void *scratch);
 typedef void kg_weight_gradient_f32_fn(const kg_conv_dims_t *dims, const float *x, const float *e, int32_t channel,
                                        float *row, void *scratch);
+typedef void kg_prepare_f32_fn(const kg_conv_dims_t *dims, const float *x, void *scratch);
 typedef void kg_input_gradient_f32_fn(const kg_conv_dims_t *dims, const float *e, const float *w, const float *mask,
                                       float *dx, void *scratch);
 
@@ -27,6 +28,7 @@ void kg_step_forward_f32(const void *args, kg_training_t *training);
 
 typedef struct {
     const kg_conv_dims_t *dims;
+    kg_prepare_f32_fn *prepare;  // NULL: the kernel needs none
     kg_weight_gradient_f32_fn *kernel;
     kg_add_row_f32_fn *add;
     const float *x, *e;

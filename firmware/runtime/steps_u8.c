@@ -41,6 +41,9 @@ void kg_step_row_gradient_u8(const void *args, kg_training_t *training) {
     const kg_row_gradient_u8_t *a = args;
     const kg_parameter_u8_t *p = a->parameter;
     int32_t positions = a->dims->out_height * a->dims->out_width;
+    if (a->prepare != NULL) {
+        a->prepare(a->dims, a->x, p->quant, a->scratch);
+    }
     for (int32_t row = 0; row < p->matrix.rows; row++) {
         int any;
         p->gb[row] += error_sum(a->e + row * positions, positions, &any);

@@ -25,6 +25,7 @@ typedef void kg_forward_u8_fn(const kg_conv_dims_t *dims, const uint8_t *x, cons
                               const kg_conv_quant_t *quant, uint8_t *y, void *scratch);
 typedef void kg_weight_gradient_u8_fn(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *e,
                                       const kg_conv_quant_t *quant, int32_t channel, int32_t *row, void *scratch);
+typedef void kg_prepare_u8_fn(const kg_conv_dims_t *dims, const uint8_t *x, const kg_conv_quant_t *quant, void *scratch);
 typedef int32_t kg_input_gradient_u8_fn(const kg_conv_dims_t *dims, const uint8_t *e, const uint8_t *w,
                                         const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx, void *scratch);
 
@@ -54,6 +55,7 @@ void kg_step_logits_u8(const void *args, kg_training_t *training);
 // Convolution: a row of sums for each output channel with an error, handed to the recipe.
 typedef struct {
     const kg_conv_dims_t *dims;
+    kg_prepare_u8_fn *prepare;  // NULL: the kernel needs none
     kg_weight_gradient_u8_fn *kernel;
     kg_add_row_u8_fn *add;
     const uint8_t *x, *e;

@@ -47,6 +47,11 @@ class Kernels:
                 return Function(kernel + suffix)
         return Function(kernel)
 
+    def preparation(self, kernel: Function) -> Function | None:
+        """Return the function that a kernel wants called once before its rows, if there is one."""
+        name = f"{kernel.name}_prepare"
+        return Function(name) if hasattr(self.library, name) else None
+
     def scratch_bytes(self, kernel: Function, dims: Mapping[str, int]) -> int:
         """Return what `<kernel>_scratch_bytes` says, 0 where there is no such function."""
         size = getattr(self.library, f"{kernel.name}_scratch_bytes", None)

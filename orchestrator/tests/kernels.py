@@ -8,12 +8,15 @@ import functools
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kilograd.build import build_kernels
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 GUARD = 64
 GUARD_BYTE = 0xA5
@@ -191,31 +194,25 @@ class Weighted:
         call(name, window.conv(), x, w, b, *limits, y, self._scratch(name, window))
         return y.array
 
-    def weight_gradient(self, window: Window, x: Array, e: Array, quant: ConvQuant | None = None) -> Array:
-        """Return the gradient of all weights: uint8 arrays with quant, else float32."""
-        dtype, kind = ("f32", np.float32) if quant is None else ("u8", np.int32)
-        name = self._name(dtype, "weight_gradient")
-        rows = []
-        for channel in range(window.out_channels):
-            row = Output(window.w_shape[1:], kind)
-            extra = () if quant is None else (quant,)
-            call(name, window.conv(), x, e, *extra, channel, row, self._scratch(name, window))
-            rows.append(row.array)
-        return np.stack(rows)
-
-    def prepared_weight_gradient(
-        self, window: Window, x: Array, e: Array, channels: tuple[int, ...], quant: ConvQuant | None = None
+    def weight_gradient(
+        self,
+        window: Window,
+        x: Array,
+        e: Array,
+        quant: ConvQuant | None = None,
+        channels: Sequence[int] | None = None,
     ) -> Array:
-        """Return the rows of some channels, in that order, after one preparation."""
+        """Return the gradient rows of some channels, default all: uint8 arrays with quant, else float32."""
         dtype, kind = ("f32", np.float32) if quant is None else ("u8", np.int32)
         name = self._name(dtype, "weight_gradient")
         extra = () if quant is None else (quant,)
         scratch = self._scratch(name, window)
-        call(f"{name}_prepare", window.conv(), x, *extra, scratch)
+        if hasattr(library(), f"{name}_prepare"):
+            call(f"{name}_prepare", window.conv(), x, *extra, scratch)
         rows = []
-        for channel in channels:
+        for channel in range(window.out_channels) if channels is None else channels:
             row = Output(window.w_shape[1:], kind)
-            call(name.replace(self.suffix, "_prepared"), window.conv(), x, e, *extra, channel, row, scratch)
+            call(name, window.conv(), x, e, *extra, channel, row, scratch)
             rows.append(row.array)
         return np.stack(rows)
 

@@ -206,9 +206,9 @@ def test_one_preparation_serves_any_choice_of_rows(shape: str) -> None:
     x_float, _, _, e_float = case_f32(window, seed=7)
     channels = (window.out_channels - 1, 1)
 
-    rows = HOST.prepared_weight_gradient(window, x, e, channels, quant)
+    rows = HOST.weight_gradient(window, x, e, quant, channels)
     np.testing.assert_array_equal(rows, PLAIN.weight_gradient(window, x, e, quant)[list(channels)])
-    rows = HOST.prepared_weight_gradient(window, x_float, e_float, channels)
+    rows = HOST.weight_gradient(window, x_float, e_float, channels=channels)
     assert_same_bits(rows, PLAIN.weight_gradient(window, x_float, e_float)[list(channels)])
 
 

@@ -178,6 +178,7 @@ def _weight_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: 
         writes = [row, *scratch]
         args |= {
             "dims": Address(f"{node.name}_dims"),
+            "prepare": low.kernels.preparation(kernel),
             "kernel": kernel,
             "row": Array(row),
             "scratch": Array(scratch[0]) if scratch else None,
