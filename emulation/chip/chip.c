@@ -25,6 +25,11 @@ bool kg_add_hook(kg_chip_t *chip, int type, void *callback, uint32_t first, uint
     return error == UC_ERR_OK;
 }
 
+uint64_t kg_chip_layout(void) {
+    return (uint64_t)sizeof(kg_settings_t) << 48 | (uint64_t)sizeof(kg_state_t) << 32 |
+           (uint64_t)sizeof(kg_row_t) << 16 | sizeof(kg_cost_t);
+}
+
 kg_chip_t *kg_chip_create(const kg_settings_t *settings) {
     kg_chip_t *chip = calloc(1, sizeof *chip);
     if (chip == NULL) {

@@ -114,8 +114,6 @@ typedef struct {
     uint32_t reason;  // kg_reason_t
     uint32_t error;   // uc_err
     uint32_t pc;
-    uint32_t uncovered;  // the first instruction met that no row names; 0: none
-    uint32_t uncovered_address;
     kg_fault_t fault;
 } kg_state_t;
 
@@ -124,6 +122,9 @@ typedef struct {
 } kg_step_count_t;
 
 typedef struct kg_chip kg_chip_t;
+
+// The sizes of the structs above, 16 bits each: Python compares them with its own.
+KG_EXPORT uint64_t kg_chip_layout(void);
 
 // Returns NULL when unicorn cannot be opened. settings (not what it points to) is copied.
 KG_EXPORT kg_chip_t *kg_chip_create(const kg_settings_t *settings);

@@ -99,13 +99,6 @@ static uint32_t it_length(uint32_t word) {
     return 4 - (uint32_t)__builtin_ctz(word & 0xFu);
 }
 
-static void note_uncovered(kg_chip_t *chip, uint32_t word, uint32_t address) {
-    if (chip->state.uncovered == 0) {
-        chip->state.uncovered = word;
-        chip->state.uncovered_address = address;
-    }
-}
-
 static kg_special_t special_of(const kg_chip_t *chip, const kg_row_t *row) {
     if (chip->settings.costs[row->kind].missing) {
         return KG_NOT_ON_CORE;
@@ -142,10 +135,7 @@ void kg_time_block(kg_chip_t *chip, kg_block_t *block, const uint8_t *code) {
         uint32_t word;
         bytes = kg_instruction_bytes((uint16_t)(code[0] | code[1] << 8));
         row = kg_decode(&chip->settings, code, bytes, &word);
-        if (row == NULL) {
-            note_uncovered(chip, word, at);
-            row = &unknown;
-        }
+        row = row == NULL ? &unknown : row;
         block->special = (uint16_t)(block->special | special_of(chip, row));
         block->instructions++;
         issue(&pipe, &chip->settings.costs[row->kind], row, word);

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chip.programs import FPU_ON, board, ram, start
-from kilograd import bench_engine
+from kilograd import bench_engine, toolchain, tools
+from kilograd.engines import _native
 from kilograd.engines.base import StepCount
 from kilograd.engines.builtin import BuiltinEngine
 from kilograd.errors import KilogradError
@@ -472,6 +474,22 @@ def test_a_peripheral_without_a_model_is_an_error(tmp_path: Path) -> None:
         BuiltinEngine(tmp_path / "program.elf", load_board(str(folder)))
 
     assert "UART.NRF52840_UART" in caught.value.hint
+
+
+def test_a_native_part_of_another_version_is_refused(tmp_path: Path) -> None:
+    """Its structs have other fields: calling it would crash Python."""
+    source = tmp_path / "other.c"
+    names = [name for name in _native._FUNCTIONS if name != "kg_chip_layout"]
+    text = "\n".join(f"void {name}(void) {{}}" for name in names)
+    source.write_text(f"{text}\nunsigned long long kg_chip_layout(void) {{ return 1; }}\n", encoding="utf-8")
+    library = tmp_path / "other.so"
+    command = [*toolchain.host_compiler().command, "-shared", "-fPIC", source, "-o", library]
+    tools.run(command, what="compiling a library")
+
+    with pytest.raises(KilogradError, match="another version"):
+        _native._declare(ctypes.CDLL(str(library)))
+    with pytest.raises(KilogradError, match="another version"):
+        _native._declare(ctypes.CDLL(None))
 
 
 def test_a_closed_chip_says_so(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ class State(Structure):
     _fields_ = (
         ("instructions", c_uint64),
         ("cycles", c_uint64),
-        *((name, c_uint32) for name in ("reason", "error", "pc", "uncovered", "uncovered_address")),
+        *((name, c_uint32) for name in ("reason", "error", "pc")),
         ("fault", Fault),
     )
 
@@ -116,6 +116,7 @@ class StepCounts(Structure):
 
 # Of each function: the type of its result, then those of its arguments.
 _FUNCTIONS = {
+    "kg_chip_layout": (c_uint64,),
     "kg_chip_create": (c_void_p, POINTER(Settings)),
     "kg_chip_destroy": (None, c_void_p),
     "kg_chip_map": (c_bool, c_void_p, c_uint32, c_uint32, c_uint32),
@@ -145,11 +146,20 @@ def library() -> ctypes.CDLL:
     except OSError as error:
         message = f"the native part of the virtual chip cannot be loaded: {error}"
         raise KilogradError(message, "install kilograd again, or remove its cache folder") from error
-    for name, (result, *arguments) in _FUNCTIONS.items():
-        function = getattr(loaded, name)
-        function.restype = result
-        function.argtypes = arguments
+    _declare(loaded)
     return loaded
+
+
+def _declare(loaded: ctypes.CDLL) -> None:
+    """Give the functions their types; a library of another version is an error, not a crash."""
+    missing = [name for name in _FUNCTIONS if not hasattr(loaded, name)]
+    for name, (result, *arguments) in _FUNCTIONS.items():
+        if name not in missing:
+            function = getattr(loaded, name)
+            function.restype, function.argtypes = result, arguments
+    if missing or loaded.kg_chip_layout() != _layout():
+        message = "the native part of the virtual chip belongs to another version of kilograd"
+        raise KilogradError(message, "install kilograd again")
 
 
 def models() -> tuple[str, ...]:
@@ -166,6 +176,14 @@ def timing_tables(timing: Timing) -> tuple[ctypes.Array[_Row], ctypes.Array[_Row
     word = (_Row * len(timing.word))(*(_row(row, timing) for row in timing.word))
     costs = (_Cost * len(timing.classes))(*(_cost(name, timing) for name in timing.classes))
     return halfword, word, costs
+
+
+def _layout() -> int:
+    """Return the sizes of the structs here, as kg_chip_layout does."""
+    layout = 0
+    for struct in (Settings, State, _Row, _Cost):
+        layout = layout << 16 | ctypes.sizeof(struct)
+    return layout
 
 
 def _row(row: Row, timing: Timing) -> _Row:

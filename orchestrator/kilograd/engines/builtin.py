@@ -95,12 +95,6 @@ class BuiltinEngine:
         """Return the cycles that they took by the core's table."""
         return int(self._state().cycles)
 
-    @property
-    def uncovered(self) -> str:
-        """Return the first instruction that the timing table does not name, or nothing."""
-        state = self._state()
-        return f"{state.uncovered:#x} at {state.uncovered_address:#010x}" if state.uncovered else ""
-
     def write(self, data: bytes) -> None:
         """Put bytes on the firmware's UART; they wait there until it reads them."""
         if not self._library.kg_chip_send(self._handle(), data, len(data)):
