@@ -42,8 +42,8 @@ void kg_linear_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, c
 void kg_linear_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w,
                                   const float *mask, float *dx, void *scratch);
 
-// The same for the host twin, by vector arithmetic. There is no such weight gradient: compilers make
-// vectors of the plain one.
+// The same for the host twin, by vector arithmetic. There is no such weight gradient: compilers
+// make vectors of the plain one.
 size_t kg_linear_u8_forward_host_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_linear_u8_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims);
 void kg_linear_u8_forward_host(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recipe "best" for float32 layers: the same standardised step with momentum in the gradient buffer.
+// Recipe "best" for float32 layers: the same standardised step with momentum in the gradient
+// buffer.
 #include "runtime/gradient.h"
 #include "runtime/math.h"
 #include "runtime/update.h"

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recipe "best" for uint8 layers: integer gradients that keep momentum, standardised steps, stochastic rounding.
+// Recipe "best" for uint8 layers: integer gradients that keep momentum, standardised steps,
+// stochastic rounding.
 #include "ops/requant.h"
 #include "runtime/dither.h"
 #include "runtime/gradient.h"
 #include "runtime/math.h"
 #include "runtime/update.h"
 
-#define MOMENTUM_SHIFT 3         // g keeps 7/8 of itself after an update: heavy-ball momentum at no memory
-#define CLIP_RMS 4.0f            // weights beyond 4 rms saturate
-#define RANGE_GROWTH 1.1f        // a saturated side grows by 10 %
-#define RANGE_SLACK 1.02f        // ... if that moves it by more than 2 %
-#define RANGE_USED 0.85f         // shrink when less of the range is used
+#define MOMENTUM_SHIFT 3  // g keeps 7/8 of itself after an update: heavy-ball momentum at no memory
+#define CLIP_RMS 4.0f     // weights beyond 4 rms saturate
+#define RANGE_GROWTH 1.1f  // a saturated side grows by 10 %
+#define RANGE_SLACK 1.02f  // ... if that moves it by more than 2 %
+#define RANGE_USED 0.85f   // shrink when less of the range is used
 #define RANGE_MARGIN 1.03f
-#define GRADIENT_HEADROOM 3      // halves: 3/2 of the largest |g| must fit the buffer
+#define GRADIENT_HEADROOM 3  // halves: 3/2 of the largest |g| must fit the buffer
 #define LARGEST_SHIFT 24
-#define SAMPLE_STREAM 0u           // purposes of the dither, added to the layer's stream
+#define SAMPLE_STREAM 0u  // purposes of the dither, added to the layer's stream
 #define UPDATE_STREAM 0x10000u
 #define RESCALE_STREAM 0x20000u
 
@@ -29,20 +30,21 @@ typedef struct {
     int32_t lowest, highest;  // of the stored weights
     int32_t below, above;     // steps that left 0..255
     int32_t gradient_peak;
-    int64_t squares;          // sum (w - z_w)^2
+    int64_t squares;  // sum (w - z_w)^2
 } layer_survey_t;
 
 static int16_t saturate(int32_t value) {
     return (int16_t)kg_clamp(value, -INT16_MAX, INT16_MAX);
 }
 
-static uint32_t row_dither(const kg_parameter_u8_t *p, const kg_training_t *training, uint32_t purpose, uint32_t tick,
-                           int32_t row) {
+static uint32_t row_dither(const kg_parameter_u8_t *p, const kg_training_t *training,
+                           uint32_t purpose, uint32_t tick, int32_t row) {
     uint32_t start = kg_dither_start(training->seed, p->matrix.stream + purpose, tick);
     return kg_dither_at(start, (uint32_t)(row * p->matrix.columns));
 }
 
-void kg_best_u8_add_row(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row, const int32_t *sums) {
+void kg_best_u8_add_row(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,
+                        const int32_t *sums) {
     int16_t *g = (int16_t *)p->g + (size_t)row * (size_t)p->matrix.columns;
     int32_t shift = p->state->g_shift;
     uint32_t u = row_dither(p, training, SAMPLE_STREAM, training->samples, row);
@@ -52,8 +54,8 @@ void kg_best_u8_add_row(const kg_parameter_u8_t *p, const kg_training_t *trainin
     }
 }
 
-void kg_best_u8_add_outer(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row, const uint8_t *x,
-                          int32_t e) {
+void kg_best_u8_add_outer(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,
+                          const uint8_t *x, int32_t e) {
     int16_t *g = (int16_t *)p->g + (size_t)row * (size_t)p->matrix.columns;
     int32_t shift = p->state->g_shift;
     int32_t zero = p->quant->x_zero;
@@ -64,7 +66,8 @@ void kg_best_u8_add_outer(const kg_parameter_u8_t *p, const kg_training_t *train
     }
 }
 
-// Shifts every g by `by` bits: right with stochastic rounding, left saturating. The unit 2^g_shift moves with it.
+// Shifts every g by `by` bits: right with stochastic rounding, left saturating. The unit 2^g_shift
+// moves with it.
 static void shift_gradients(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t by) {
     int16_t *g = p->g;
     uint32_t u = row_dither(p, training, RESCALE_STREAM, training->updates, 0);
@@ -78,7 +81,8 @@ static void shift_gradients(const kg_parameter_u8_t *p, const kg_training_t *tra
     }
 }
 
-// The scale of the errors has moved from 2^e_exponent: the unit of g stays by moving g_shift the other way; gb moves.
+// The scale of the errors has moved from 2^e_exponent: the unit of g stays by moving g_shift the
+// other way; gb moves.
 static void follow_error_exponent(const kg_parameter_u8_t *p, const kg_training_t *training) {
     int32_t change = p->error->exponent - p->state->e_exponent;
     if (change == 0) {
@@ -126,15 +130,17 @@ static void survey_weight(layer_survey_t *survey, int32_t q, int32_t zero) {
     survey->squares += (q - zero) * (q - zero);
 }
 
-// w -= floor(step + u), step in 1/65536 of a weight quantum: a 15-bit multiplier times a 16-bit gradient, so that a core
-// without a long multiply pays one 32-bit product. per_unit: quanta per unit of g.
-static void step_weights(const kg_parameter_u8_t *p, row_moments_t m, float per_unit, int32_t row, uint32_t u,
-                         layer_survey_t *survey) {
+// w -= floor(step + u), step in 1/65536 of a weight quantum: a 15-bit multiplier times a 16-bit
+// gradient, so that a core without a long multiply pays one 32-bit product. per_unit: quanta per
+// unit of g.
+static void step_weights(const kg_parameter_u8_t *p, row_moments_t m, float per_unit, int32_t row,
+                         uint32_t u, layer_survey_t *survey) {
     const int16_t *g = (const int16_t *)p->g + (size_t)row * (size_t)p->matrix.columns;
     uint8_t *w = p->w + (size_t)row * (size_t)p->matrix.columns;
     int32_t halve = m.peak > INT16_MAX / 2;
     float limit = 0x1p+30f / (float)(2 * m.peak + 1);  // no step can leave 32 bits
-    kg_requant_t factor = kg_requant_make(kg_minf(per_unit * 65536.0f, limit) * (float)(1 << halve));
+    kg_requant_t factor =
+        kg_requant_make(kg_minf(per_unit * 65536.0f, limit) * (float)(1 << halve));
     int32_t multiplier = factor.multiplier >> 16;
     int32_t shift = factor.shift - 16;
     int32_t up = shift < 0 ? -shift : 0;
@@ -188,7 +194,8 @@ static void update_row(const kg_parameter_u8_t *p, const kg_training_t *training
 }
 
 // Moves the unit of g so that 3/2 of its largest value fits 16 bits, and no bit is wasted.
-static void rescale_gradients(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t peak) {
+static void rescale_gradients(const kg_parameter_u8_t *p, const kg_training_t *training,
+                              int32_t peak) {
     int32_t by = 0;
     int32_t need = peak * GRADIENT_HEADROOM / 2;
     while ((need >> by) > INT16_MAX) {
@@ -205,7 +212,8 @@ static void rescale_gradients(const kg_parameter_u8_t *p, const kg_training_t *t
 }
 
 // Rewrites all weights and biases for the real range [low, high].
-static void requantise_weights(const kg_parameter_u8_t *p, const kg_training_t *training, float low, float high) {
+static void requantise_weights(const kg_parameter_u8_t *p, const kg_training_t *training, float low,
+                               float high) {
     float old_scale = p->state->w_scale;
     float scale = (high - low) / 255.0f;
     int32_t zero = kg_clamp(kg_round(-low / scale), 0, 255);
@@ -224,16 +232,19 @@ static void requantise_weights(const kg_parameter_u8_t *p, const kg_training_t *
 }
 
 // The range follows min(max |w|, 4 rms), and moves only when it is clearly off. All in quanta.
-static void adjust_range(const kg_parameter_u8_t *p, const kg_training_t *training, const layer_survey_t *survey) {
+static void adjust_range(const kg_parameter_u8_t *p, const kg_training_t *training,
+                         const layer_survey_t *survey) {
     int32_t zero = p->quant->w_zero;
-    float clip = CLIP_RMS * kg_sqrtf((float)survey->squares / (float)(p->matrix.rows * p->matrix.columns));
+    float clip =
+        CLIP_RMS * kg_sqrtf((float)survey->squares / (float)(p->matrix.rows * p->matrix.columns));
     float grid_low = (float)-zero;
     float grid_high = (float)(255 - zero);
     float low = survey->below ? RANGE_GROWTH * grid_low : (float)(survey->lowest - zero);
     float high = survey->above ? RANGE_GROWTH * grid_high : (float)(survey->highest - zero);
     low = kg_maxf(low, -clip);
     high = kg_minf(high, clip);
-    int grows = (survey->below && low < RANGE_SLACK * grid_low) || (survey->above && high > RANGE_SLACK * grid_high);
+    int grows = (survey->below && low < RANGE_SLACK * grid_low) ||
+                (survey->above && high > RANGE_SLACK * grid_high);
     if (!grows && high - low >= RANGE_USED * 255.0f) {
         return;
     }

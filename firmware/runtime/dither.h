@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counter-based random numbers for stochastic rounding: a function of (seed, stream, tick, index), no state.
+// Counter-based random numbers for stochastic rounding: a function of (seed, stream, tick, index),
+// no state.
 //
-// Within one tensor and tick the numbers form a golden-ratio (Weyl) sequence from a hashed start, so neighbours are
-// spread evenly, any index can be had without the ones before it, and one number costs one addition.
+// Within one tensor and tick the numbers form a golden-ratio (Weyl) sequence from a hashed start,
+// so neighbours are spread evenly, any index can be had without the ones before it, and one number
+// costs one addition.
 #ifndef KG_RUNTIME_DITHER_H
 #define KG_RUNTIME_DITHER_H
 
@@ -10,7 +12,8 @@
 
 #define KG_DITHER_STEP 0x9E3779B9u  // 2^32 / golden ratio
 
-// Number of index 0. Streams are the tensors of a model, ticks the samples or updates. Finaliser of MurmurHash3.
+// Number of index 0. Streams are the tensors of a model, ticks the samples or updates. Finaliser of
+// MurmurHash3.
 static inline uint32_t kg_dither_start(uint32_t seed, uint32_t stream, uint32_t tick) {
     uint32_t hash = seed * 0x85EBCA6Bu + stream * 0xC2B2AE35u + tick * 0x27D4EB2Fu + 0x165667B1u;
     hash = (hash ^ (hash >> 16)) * 0x85EBCA6Bu;

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Adding one sample's weight gradient to the buffer of the minibatch: one function per recipe and number format.
+// Adding one sample's weight gradient to the buffer of the minibatch: one function per recipe and
+// number format.
 //
-// `add_row` takes a finished row of sums (convolution); `add_outer` forms the row e x[k] on the way (linear), so
-// that no row needs to be stored. Both leave a row alone whose error is zero.
+// `add_row` takes a finished row of sums (convolution); `add_outer` forms the row e x[k] on the way
+// (linear), so that no row needs to be stored. Both leave a row alone whose error is zero.
 #ifndef KG_RUNTIME_GRADIENT_H
 #define KG_RUNTIME_GRADIENT_H
 
 #include "runtime/parameter.h"
 
 // x is (columns) with zero point x_zero, e the row's error less 128.
-typedef void kg_add_row_u8_fn(const kg_parameter_u8_t *parameter, const kg_training_t *training, int32_t row,
-                              const int32_t *sums);
-typedef void kg_add_outer_u8_fn(const kg_parameter_u8_t *parameter, const kg_training_t *training, int32_t row,
-                                const uint8_t *x, int32_t e);
+typedef void kg_add_row_u8_fn(const kg_parameter_u8_t *parameter, const kg_training_t *training,
+                              int32_t row, const int32_t *sums);
+typedef void kg_add_outer_u8_fn(const kg_parameter_u8_t *parameter, const kg_training_t *training,
+                                int32_t row, const uint8_t *x, int32_t e);
 
-// Recipe best: g[k] = saturate(g[k] + floor(sum / 2^g_shift + u)), u the dither: stochastic rounding.
+// Recipe best: g[k] = saturate(g[k] + floor(sum / 2^g_shift + u)), u the dither: stochastic
+// rounding.
 kg_add_row_u8_fn kg_best_u8_add_row;
 kg_add_outer_u8_fn kg_best_u8_add_outer;
 
@@ -23,7 +25,8 @@ kg_add_row_u8_fn kg_paper_u8_add_row;
 kg_add_outer_u8_fn kg_paper_u8_add_outer;
 
 typedef void kg_add_row_f32_fn(const kg_parameter_f32_t *parameter, int32_t row, const float *sums);
-typedef void kg_add_outer_f32_fn(const kg_parameter_f32_t *parameter, int32_t row, const float *x, float e);
+typedef void kg_add_outer_f32_fn(const kg_parameter_f32_t *parameter, int32_t row, const float *x,
+                                 float e);
 
 kg_add_row_f32_fn kg_best_f32_add_row;
 kg_add_outer_f32_fn kg_best_f32_add_outer;

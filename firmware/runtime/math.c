@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Exact maths. Polynomials are evaluated in a fixed order; with -ffp-contract=off every core rounds alike.
+// Exact maths. Polynomials are evaluated in a fixed order; with -ffp-contract=off every core rounds
+// alike.
 #include "runtime/math.h"
 
 #include <string.h>
@@ -35,11 +36,13 @@ int32_t kg_round(float x) {
     return whole + (rest >= 0.5f) - (rest <= -0.5f);
 }
 
-// x = n ln 2 + r, |r| <= ln(2) / 2; e^r by its Taylor series to r^7, whose remainder is below 2^-26.
+// x = n ln 2 + r, |r| <= ln(2) / 2; e^r by its Taylor series to r^7, whose remainder is below
+// 2^-26.
 float kg_expf(float x) {
     x = kg_minf(kg_maxf(x, -87.0f), 88.0f);
     int32_t n = kg_round(x * 0x1.715476p+0f);
-    float r = x - (float)n * 0x1.62e400p-1f;  // ln 2 in two parts: the product with the high part is exact
+    float r = x - (float)n *
+                      0x1.62e400p-1f;  // ln 2 in two parts: the product with the high part is exact
     r = r - (float)n * 0x1.7f7d1cp-20f;
     float p = 0x1.a01a02p-13f;
     p = p * r + 0x1.6c16c2p-10f;
@@ -50,7 +53,8 @@ float kg_expf(float x) {
     return (p * r * r + r + 1.0f) * kg_exp2i(n);
 }
 
-// x = 2^n m, m in [sqrt(1/2), sqrt(2)); log m = 2 atanh(s), s = (m - 1) / (m + 1), by its series to s^9.
+// x = 2^n m, m in [sqrt(1/2), sqrt(2)); log m = 2 atanh(s), s = (m - 1) / (m + 1), by its series to
+// s^9.
 float kg_logf(float x) {
     uint32_t bits = bits_of(x);
     int32_t n = (int32_t)((bits - 0x3f3504f3u) >> 23);

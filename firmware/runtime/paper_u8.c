@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recipe "paper" for uint8 layers, equations 5 to 8 as published: float gradients, nearest rounding, min/max ranges.
+// Recipe "paper" for uint8 layers, equations 5 to 8 as published: float gradients, nearest
+// rounding, min/max ranges.
 #include "ops/requant.h"
 #include "runtime/gradient.h"
 #include "runtime/math.h"
@@ -10,7 +11,8 @@ static float gradient_unit(const kg_parameter_u8_t *p) {
     return p->error->scale * p->error_factor * p->x_scale;
 }
 
-void kg_paper_u8_add_row(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row, const int32_t *sums) {
+void kg_paper_u8_add_row(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,
+                         const int32_t *sums) {
     (void)training;
     float *g = (float *)p->g + (size_t)row * (size_t)p->matrix.columns;
     float unit = gradient_unit(p);
@@ -25,8 +27,8 @@ void kg_paper_u8_add_row(const kg_parameter_u8_t *p, const kg_training_t *traini
     kg_statistics_add(&p->statistics[row], sum, square_sum, p->matrix.columns);
 }
 
-void kg_paper_u8_add_outer(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row, const uint8_t *x,
-                           int32_t e) {
+void kg_paper_u8_add_outer(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,
+                           const uint8_t *x, int32_t e) {
     (void)training;
     float *g = (float *)p->g + (size_t)row * (size_t)p->matrix.columns;
     float unit = gradient_unit(p);
@@ -43,8 +45,8 @@ void kg_paper_u8_add_outer(const kg_parameter_u8_t *p, const kg_training_t *trai
 }
 
 typedef struct {
-    float scale, zero;    // the weights' present format
-    float mean, per_unit; // step = (g - mean) * per_unit
+    float scale, zero;     // the weights' present format
+    float mean, per_unit;  // step = (g - mean) * per_unit
 } row_step_t;
 
 static float stepped(row_step_t s, uint8_t w, float g) {
@@ -62,7 +64,8 @@ static row_step_t row_step(const kg_parameter_u8_t *p, const kg_training_t *trai
     };
 }
 
-static void find_range(const kg_parameter_u8_t *p, const kg_training_t *training, float *low, float *high) {
+static void find_range(const kg_parameter_u8_t *p, const kg_training_t *training, float *low,
+                       float *high) {
     const float *g = p->g;
     const uint8_t *w = p->w;
     for (int32_t row = 0; row < p->matrix.rows; row++) {
@@ -75,7 +78,8 @@ static void find_range(const kg_parameter_u8_t *p, const kg_training_t *training
     }
 }
 
-static void write_row(const kg_parameter_u8_t *p, row_step_t s, int32_t row, float scale, int32_t zero) {
+static void write_row(const kg_parameter_u8_t *p, row_step_t s, int32_t row, float scale,
+                      int32_t zero) {
     float *g = (float *)p->g + (size_t)row * (size_t)p->matrix.columns;
     uint8_t *w = p->w + (size_t)row * (size_t)p->matrix.columns;
     for (int32_t k = 0; k < p->matrix.columns; k++) {

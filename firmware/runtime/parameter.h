@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A trained layer's parameters: weights, biases, gradient buffers, and what a recipe keeps beside them.
+// A trained layer's parameters: weights, biases, gradient buffers, and what a recipe keeps beside
+// them.
 #ifndef KG_RUNTIME_PARAMETER_H
 #define KG_RUNTIME_PARAMETER_H
 
@@ -27,22 +28,22 @@ typedef struct {
 
 typedef struct {
     kg_matrix_t matrix;
-    uint8_t *w;        // (rows, columns)
-    int32_t *b;        // (rows), unit s_w s_x
-    void *g;           // (rows, columns): int16_t (recipe best) or float (recipe paper)
-    int32_t *gb;       // (rows): sum of (e - 128)
+    uint8_t *w;   // (rows, columns)
+    int32_t *b;   // (rows), unit s_w s_x
+    void *g;      // (rows, columns): int16_t (recipe best) or float (recipe paper)
+    int32_t *gb;  // (rows): sum of (e - 128)
     kg_row_statistics_t *statistics;  // (rows), recipe paper only
     kg_parameter_u8_state_t *state;
     kg_conv_quant_t *quant;
     const kg_error_scale_t *error;  // of the layer's output
-    float error_factor;             // this tensor's share of that scale (1 / n under an average pool)
+    float error_factor;  // this tensor's share of that scale (1 / n under an average pool)
     float x_scale;
 } kg_parameter_u8_t;
 
 typedef struct {
     kg_matrix_t matrix;
-    float *w, *b;      // (rows, columns), (rows)
-    float *g, *gb;     // the same shapes
+    float *w, *b;                     // (rows, columns), (rows)
+    float *g, *gb;                    // the same shapes
     kg_row_statistics_t *statistics;  // (rows), recipe paper only
 } kg_parameter_f32_t;
 

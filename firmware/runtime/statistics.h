@@ -9,7 +9,8 @@
 #define KG_STATISTICS_DECAY 0.9f
 
 // Adds one sample's row: the sums of g and g^2 over its `columns` weights.
-static inline void kg_statistics_add(kg_row_statistics_t *s, float sum, float square_sum, int32_t columns) {
+static inline void kg_statistics_add(kg_row_statistics_t *s, float sum, float square_sum,
+                                     int32_t columns) {
     s->mean_sum += sum / (float)columns;
     s->square_sum += square_sum / (float)columns;
 }

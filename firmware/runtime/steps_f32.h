@@ -8,13 +8,13 @@
 #include "ops/max_pool.h"
 #include "runtime/gradient.h"
 
-typedef void kg_forward_f32_fn(const kg_conv_dims_t *dims, const float *x, const float *w, const float *b, float y_min,
-                               float y_max, float *y, void *scratch);
-typedef void kg_weight_gradient_f32_fn(const kg_conv_dims_t *dims, const float *x, const float *e, int32_t channel,
-                                       float *row, void *scratch);
+typedef void kg_forward_f32_fn(const kg_conv_dims_t *dims, const float *x, const float *w,
+                               const float *b, float y_min, float y_max, float *y, void *scratch);
+typedef void kg_weight_gradient_f32_fn(const kg_conv_dims_t *dims, const float *x, const float *e,
+                                       int32_t channel, float *row, void *scratch);
 typedef void kg_prepare_f32_fn(const kg_conv_dims_t *dims, const float *x, void *scratch);
-typedef void kg_input_gradient_f32_fn(const kg_conv_dims_t *dims, const float *e, const float *w, const float *mask,
-                                      float *dx, void *scratch);
+typedef void kg_input_gradient_f32_fn(const kg_conv_dims_t *dims, const float *e, const float *w,
+                                      const float *mask, float *dx, void *scratch);
 
 typedef struct {
     const kg_conv_dims_t *dims;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Softmax cross-entropy in float (a few exponentials per sample), output errors, number format borders.
+// Softmax cross-entropy in float (a few exponentials per sample), output errors, number format
+// borders.
 #include "runtime/steps_loss.h"
 
 #include "ops/error.h"
@@ -60,7 +61,8 @@ void kg_step_dequantise_backward(const void *args, kg_training_t *training) {
         int masked = a->mask != NULL && a->mask[i] <= a->mask_zero;
         float error = masked ? 0.0f : a->e[i];
         peak = kg_maxf(peak, error < 0.0f ? -error : error);
-        a->dx[i] = (uint8_t)(KG_ERROR_ZERO + kg_clamp(kg_round(error / a->scale->scale), -128, 127));
+        a->dx[i] =
+            (uint8_t)(KG_ERROR_ZERO + kg_clamp(kg_round(error / a->scale->scale), -128, 127));
     }
     kg_error_scale_see(a->scale, peak);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Step functions at the ends of a net: softmax cross-entropy, the output error, and borders between number formats.
+// Step functions at the ends of a net: softmax cross-entropy, the output error, and borders between
+// number formats.
 #ifndef KG_RUNTIME_STEPS_LOSS_H
 #define KG_RUNTIME_STEPS_LOSS_H
 
@@ -29,7 +30,8 @@ typedef struct {
 } kg_output_error_f32_t;
 void kg_step_output_error_f32(const void *args, kg_training_t *training);
 
-// uint8 -> float32 between two layers, and the error on its way back (mask: x where its producer has a ReLU).
+// uint8 -> float32 between two layers, and the error on its way back (mask: x where its producer
+// has a ReLU).
 typedef struct {
     int32_t count;
     const uint8_t *x;

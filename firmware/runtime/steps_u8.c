@@ -73,8 +73,8 @@ void kg_step_input_gradient_u8(const void *args, kg_training_t *training) {
     kg_error_scale_see(a->dx_scale, (float)peak * (*a->w_scale * step_of(a->e_scale)));
 }
 
-// Sums below 2^28 times at most 8 fit 32 bits. Only an error scale that has followed vanishing errors asks for more:
-// what it saturates is renewed with the next minibatch.
+// Sums below 2^28 times at most 8 fit 32 bits. Only an error scale that has followed vanishing
+// errors asks for more: what it saturates is renewed with the next minibatch.
 static kg_requant_t limited(float factor) {
     return kg_requant_make(kg_minf(factor, 8.0f));
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Step functions of uint8 layers: each unpacks its constant arguments and calls a kernel.
 //
-// Arguments live in flash; what they point to is in the arena, in the trained state, or in flash too.
+// Arguments live in flash; what they point to is in the arena, in the trained state, or in flash
+// too.
 #ifndef KG_RUNTIME_STEPS_U8_H
 #define KG_RUNTIME_STEPS_U8_H
 
@@ -19,15 +20,20 @@ typedef struct {
     float factor;
 } kg_error_ref_t;
 
-// --- weighted layers: conv2d and linear -----------------------------------------------------------------------------
+// --- weighted layers: conv2d and linear
+// -----------------------------------------------------------------------------
 
-typedef void kg_forward_u8_fn(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w, const int32_t *b,
-                              const kg_conv_quant_t *quant, uint8_t *y, void *scratch);
-typedef void kg_weight_gradient_u8_fn(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *e,
-                                      const kg_conv_quant_t *quant, int32_t channel, int32_t *row, void *scratch);
-typedef void kg_prepare_u8_fn(const kg_conv_dims_t *dims, const uint8_t *x, const kg_conv_quant_t *quant, void *scratch);
-typedef int32_t kg_input_gradient_u8_fn(const kg_conv_dims_t *dims, const uint8_t *e, const uint8_t *w,
-                                        const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx, void *scratch);
+typedef void kg_forward_u8_fn(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
+                              const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
+                              void *scratch);
+typedef void kg_weight_gradient_u8_fn(const kg_conv_dims_t *dims, const uint8_t *x,
+                                      const uint8_t *e, const kg_conv_quant_t *quant,
+                                      int32_t channel, int32_t *row, void *scratch);
+typedef void kg_prepare_u8_fn(const kg_conv_dims_t *dims, const uint8_t *x,
+                              const kg_conv_quant_t *quant, void *scratch);
+typedef int32_t kg_input_gradient_u8_fn(const kg_conv_dims_t *dims, const uint8_t *e,
+                                        const uint8_t *w, const kg_conv_quant_t *quant,
+                                        const uint8_t *mask, uint8_t *dx, void *scratch);
 
 typedef struct {
     const kg_conv_dims_t *dims;
@@ -96,7 +102,8 @@ typedef struct {
 } kg_refresh_u8_t;
 void kg_step_refresh_u8(const void *args, kg_training_t *training);
 
-// --- layers without weights ------------------------------------------------------------------------------------------
+// --- layers without weights
+// ------------------------------------------------------------------------------------------
 
 typedef struct {
     const kg_pool_dims_t *dims;

@@ -5,8 +5,8 @@
 #include "port/kg_port.h"
 #include "runtime/math.h"
 
-void kg_trainer_configure(kg_training_t *training, uint32_t seed, uint32_t planned_updates, int32_t batch,
-                          float initial_rate) {
+void kg_trainer_configure(kg_training_t *training, uint32_t seed, uint32_t planned_updates,
+                          int32_t batch, float initial_rate) {
     *training = (kg_training_t){
         .seed = seed,
         .planned_updates = planned_updates,
@@ -15,7 +15,8 @@ void kg_trainer_configure(kg_training_t *training, uint32_t seed, uint32_t plann
     };
 }
 
-__attribute__((noinline)) void kg_trainer_lap(const kg_model_t *model, kg_training_t *training, int32_t step) {
+__attribute__((noinline)) void kg_trainer_lap(const kg_model_t *model, kg_training_t *training,
+                                              int32_t step) {
     uint64_t now = kg_port_cycles();
     if (step >= 0) {
         model->step_cycles[step] += now - training->lap_start;

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Update steps: what happens to a trained layer once per minibatch. args: kg_parameter_u8_t or kg_parameter_f32_t.
+// Update steps: what happens to a trained layer once per minibatch. args: kg_parameter_u8_t or
+// kg_parameter_f32_t.
 #ifndef KG_RUNTIME_UPDATE_H
 #define KG_RUNTIME_UPDATE_H
 
 #include "runtime/parameter.h"
 
-// Recipe best: w -= rate (g - mean) / deviation per row, both of the buffer itself; g keeps 7/8 as momentum.
+// Recipe best: w -= rate (g - mean) / deviation per row, both of the buffer itself; g keeps 7/8 as
+// momentum.
 void kg_step_best_u8_update(const void *args, kg_training_t *training);
 void kg_step_best_f32_update(const void *args, kg_training_t *training);
 
-// Recipe paper (equation 8): running per-row statistics of the samples' gradients, the sum of the minibatch's
-// gradients, nearest rounding to a range renewed at every update (equations 5 to 7); g is cleared.
+// Recipe paper (equation 8): running per-row statistics of the samples' gradients, the sum of the
+// minibatch's gradients, nearest rounding to a range renewed at every update (equations 5 to 7); g
+// is cleared.
 void kg_step_paper_u8_update(const void *args, kg_training_t *training);
 void kg_step_paper_f32_update(const void *args, kg_training_t *training);
 

@@ -42,15 +42,15 @@ typedef struct {
 
 typedef struct {
     const char *name;
-    uint32_t id;               // CRC-32 over the generated tables; both ends of the link compare it
+    uint32_t id;  // CRC-32 over the generated tables; both ends of the link compare it
     kg_step_list_t phases[KG_PHASES];
     const kg_region_t *state;
     int32_t state_count;
-    void *input;               // one sample, in the layout and type of the first layer
+    void *input;  // one sample, in the layout and type of the first layer
     size_t input_bytes;
-    const float *logits;       // (classes)
+    const float *logits;  // (classes)
     int32_t classes;
-    uint64_t *step_cycles;     // one accumulator per step, all phases in order
+    uint64_t *step_cycles;  // one accumulator per step, all phases in order
 } kg_model_t;
 
 // Defined by the generated file.

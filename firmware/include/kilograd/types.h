@@ -16,7 +16,8 @@ typedef enum {
     KG_ERROR_VERSION = -5,   // the peer speaks another protocol version
 } kg_status_t;
 
-// Bugs in kilograd itself, never bad input. Compiles to nothing unless -DKG_ASSERT=... gives it a body.
+// Bugs in kilograd itself, never bad input. Compiles to nothing unless -DKG_ASSERT=... gives it a
+// body.
 #ifndef KG_ASSERT
 #define KG_ASSERT(condition) ((void)0)
 #endif
