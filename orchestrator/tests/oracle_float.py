@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An independent float64 model of whole networks: logits, loss, and derivatives of the loss by central differences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from oracle_numbers import Array, window
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kilograd.types import Graph, Node
+
+Parameters = dict[str, tuple[Array, Array]]
+
+DIFFERENCE = 1e-5
+
+
+def parameters(graph: Graph) -> Parameters:
+    """Return weight and bias of every layer in float64."""
+    return {
+        node.name: (node.weight.astype(np.float64), node.bias.astype(np.float64))
+        for node in graph.nodes
+        if node.weight is not None and node.bias is not None
+    }
+
+
+def logits(graph: Graph, x: Array, values: Mapping[str, tuple[Array, Array]]) -> Array:
+    """Run one sample."""
+    tensors = {graph.input: x.astype(np.float64)}
+    for node in graph.nodes:
+        inputs = [tensors[tensor] for tensor in node.inputs]
+        if node.op == "linear":
+            weight, bias = values[node.name]
+            out = weight @ inputs[0] + bias
+        elif node.op == "conv2d":
+            out = _convolve(node, inputs[0], graph.shapes[node.output], *values[node.name])
+        elif node.op == "add":
+            out = inputs[0] + inputs[1]
+        elif node.op in {"max_pool", "average_pool"}:
+            out = _pool(node, inputs[0], graph.shapes[node.output])
+        else:
+            out = inputs[0].reshape(graph.shapes[node.output])
+        rectified = node.op == "relu" or node.attributes.get("relu")
+        tensors[node.output] = np.maximum(out, 0) if rectified else out
+    return tensors[graph.output]
+
+
+def _convolve(node: Node, x: Array, shape: tuple[int, ...], weight: Array, bias: Array) -> Array:
+    win, groups = window(node), node.attributes.get("groups", 1)
+    assert isinstance(groups, int)
+    padded = win.pad(x)
+    grouped = weight.reshape(groups, -1, *weight.shape[1:])
+    sums = np.zeros((groups, grouped.shape[1], shape[1] * shape[2]))
+    for tap in win.taps():
+        seen = win.seen(padded, tap, shape[1:]).reshape(groups, -1, shape[1] * shape[2])
+        sums += grouped[..., tap[0], tap[1]] @ seen
+    return sums.reshape(shape) + bias[:, None, None]
+
+
+def _pool(node: Node, x: Array, shape: tuple[int, ...]) -> Array:
+    win, largest = window(node), node.op == "max_pool"
+    padded = np.pad(x, ((0, 0), win.pads[::2], win.pads[1::2]), constant_values=-np.inf if largest else 0.0)
+    taps = np.stack([win.seen(padded, tap, shape[1:]) for tap in win.taps()])
+    return taps.max(axis=0) if largest else taps.mean(axis=0)
+
+
+def loss(graph: Graph, x: Array, label: int, values: Mapping[str, tuple[Array, Array]]) -> float:
+    """Return the cross-entropy of one sample in nats."""
+    z = logits(graph, x, values)
+    top = z.max()
+    return float(np.log(np.exp(z - top).sum()) + top - z[label])
+
+
+def derivatives(graph: Graph, x: Array, label: int, name: str, member: int, chosen: Array) -> Array:
+    """Return dL/dp by central differences, for chosen elements of a layer's weight (member 0) or bias (1)."""
+    values = parameters(graph)
+    flat = values[name][member].reshape(-1)
+    found = []
+    for element in chosen:
+        old = flat[element]
+        sides = []
+        for step in (DIFFERENCE, -DIFFERENCE):
+            flat[element] = old + step
+            sides.append(loss(graph, x, label, values))
+        flat[element] = old
+        found.append((sides[0] - sides[1]) / (2 * DIFFERENCE))
+    return np.array(found)
