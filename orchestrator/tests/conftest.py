@@ -6,11 +6,13 @@ from __future__ import annotations
 import contextlib
 import io
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from kilograd import paths, toolchain
 from kilograd.__main__ import main
 from twins import Twins, make_twins
 
@@ -18,6 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     RunCli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A user's machine as kilograd sees it: current folder, home, cache, data sets, and a folder of warm builds."""
+
+    here: Path
+    home: Path
+    cache: Path
+    data: Path
+    out: Path
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,3 +67,25 @@ def run_cli() -> RunCli:
 def twins(tmp_path_factory: pytest.TempPathFactory) -> Twins:
     """Return a maker of host twins: every model is built once."""
     return make_twins(tmp_path_factory.mktemp("twins"))
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return the cache and the output folder that whole experiments share: only their tables compile anew."""
+    folders = {"KILOGRAD_CACHE": tmp_path_factory.mktemp("cache"), "out": tmp_path_factory.mktemp("out")}
+    if (paths.cache() / "toolchain").is_dir() and toolchain.has_arm_compiler():
+        folders["KILOGRAD_TOOLCHAIN"] = paths.cache() / "toolchain"
+    return folders
+
+
+@pytest.fixture
+def place(warm: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """Put the test into an empty folder, with an empty home and no data sets, but with warm builds."""
+    place = Place(tmp_path / "here", tmp_path / "home", warm["KILOGRAD_CACHE"], tmp_path / "data", warm["out"])
+    for folder in (place.here, place.home, place.data):
+        folder.mkdir()
+    settings = {name: folder for name, folder in warm.items() if name.isupper()}
+    for name, folder in (settings | {"HOME": place.home, "KILOGRAD_DATA": place.data}).items():
+        monkeypatch.setenv(name, str(folder))
+    monkeypatch.chdir(place.here)
+    return place
