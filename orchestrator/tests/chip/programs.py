@@ -6,8 +6,11 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+import pytest
+
 from kilograd import toolchain, tools
 from kilograd.engines.builtin import BuiltinEngine
+from kilograd.errors import KilogradError
 from kilograd.platforms.board import Board, load_board
 
 if TYPE_CHECKING:
@@ -80,3 +83,10 @@ def count(code: str, name: str, folder: Path) -> tuple[int, int]:
 def ram(chip: BuiltinEngine, offset: int, name: str) -> int:
     """Return a word of a board's RAM."""
     return int.from_bytes(chip.memory(board(name).ram.base + offset, 4), "little")
+
+
+def fault(code: str, name: str, folder: Path) -> KilogradError:
+    """Return the error with which a program ends."""
+    with start(code, name, folder) as chip, pytest.raises(KilogradError) as caught:
+        chip.read()
+    return caught.value
