@@ -198,7 +198,9 @@ def _lower(material: Material, core: str, out: Path) -> Lowered:
 
 def _schedule(experiment: Experiment, material: Material, *, most: int | None) -> Schedule:
     how = experiment.train
-    return make_schedule(len(material.train), how.epochs, how.batch, how.rate, how.seed, most=most)
+    return make_schedule(
+        len(material.train), how.epochs, how.batch, how.rate, how.seed, most=most, decays=how.recipe == "best"
+    )
 
 
 def _plan(material: Material, board: Board, out: Path) -> tuple[Lowered, PlanReport, Path | None]:

@@ -29,15 +29,17 @@ class Schedule:
     batch: int
     rate: float
     seed: int
+    decays: bool = True
+    """Whether the rate falls to 0 along half a cosine (recipe best), or stays (recipe paper)."""
 
     @property
-    def updates(self) -> int:
-        """Return the planned number of updates: the cosine reaches 0 there."""
-        return len(self.order) // self.batch
+    def planned_updates(self) -> int:
+        """Return the number of updates over which the rate falls; 0: it stays."""
+        return len(self.order) // self.batch if self.decays else 0
 
 
 def make_schedule(
-    available: int, epochs: int, batch: int, rate: float, seed: int, *, most: int | None = None
+    available: int, epochs: int, batch: int, rate: float, seed: int, *, most: int | None = None, decays: bool = True
 ) -> Schedule:
     """
     Shuffle every epoch anew (seeded), and cut to whole minibatches.
@@ -49,20 +51,21 @@ def make_schedule(
         rate: learning rate of the first update.
         seed: of the order, and of stochastic rounding.
         most: training samples at most, over all epochs; default: no limit.
+        decays: whether the rate falls to 0.
 
     """
     rng = np.random.default_rng(seed)
     order = np.concatenate([rng.permutation(available) for _ in range(epochs)])
     count = len(order) if most is None else min(len(order), most)
     whole = count - count % batch if count >= batch else count
-    return Schedule(order[:whole].astype(np.int64), batch, rate, seed)
+    return Schedule(order[:whole].astype(np.int64), batch, rate, seed, decays)
 
 
 def train(
     session: Session, samples: Samples, form: Format, schedule: Schedule, advance: Callable[[int], None]
 ) -> list[Results]:
     """Train a firmware on the whole schedule; `advance` is told how many samples more are done."""
-    session.configure(schedule.seed, schedule.updates, schedule.batch, schedule.rate)
+    session.configure(schedule.seed, schedule.planned_updates, schedule.batch, schedule.rate)
     results = []
     for start in range(0, len(schedule.order), CHUNK):
         chosen = schedule.order[start : start + CHUNK]
