@@ -66,10 +66,9 @@ def pretrain(graph: Graph, samples: Samples, how: Pretraining, out: Path, kernel
 def _key(graph: Graph, samples: Samples, how: Pretraining) -> str:
     """Return a hash of everything that decides the result, the runtime's sources included."""
     digest = hashlib.sha256(repr((graph.name, how, len(samples), BATCH)).encode())
-    digest.update(np.ascontiguousarray(samples.y).tobytes())
-    digest.update(np.ascontiguousarray(samples.x[:: max(1, len(samples) // 64)]).tobytes())
-    for _, array in _arrays(graph):
-        digest.update(array.tobytes())
+    digest.update(repr([(node.op, node.inputs, sorted(node.attributes.items())) for node in graph.nodes]).encode())
+    for array in (samples.x, samples.y, *(array for _, array in _arrays(graph))):
+        digest.update(np.ascontiguousarray(array).data)
     for source in sorted((paths.share() / "firmware").rglob("*.[ch]")):
         if source.parent.name in {"ops", "runtime"}:
             digest.update(source.read_bytes())
@@ -92,7 +91,7 @@ def _read(graph: Graph, path: Path) -> Graph | None:
                 else replace(node, weight=stored[f"{node.name}.weight"], bias=stored[f"{node.name}.bias"])
                 for node in graph.nodes
             ]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+    except (OSError, EOFError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile):
         return None  # not there, or damaged: it is made again
     return replace(graph, nodes=tuple(nodes))
 

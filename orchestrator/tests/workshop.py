@@ -54,17 +54,17 @@ class Workshop:
     """The folder of all builds of a run of the tests."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
 
     @cached_property
     def kernels(self) -> Path:
         """Return the library of kernels."""
-        return build_kernels(self._root / "kernels")
+        return build_kernels(self.root / "kernels")
 
     def on_host(self, task: Task) -> tuple[Trained, Trained]:
         """Train the host twin: return what was before, and what is after."""
         lowered = self._lower(task, "host", "host")
-        with HostEngine(build_twin([lowered.source], self._root / "host" / "build")) as twin:
+        with HostEngine(build_twin([lowered.source], self.root / "host" / "build")) as twin:
             session = Session(twin)
             before = _result(session, lowered, task)
             train(session, task.train, lowered.program.input_format, task.schedule, _ignore)
@@ -73,7 +73,7 @@ class Workshop:
     def on_board(self, task: Task, board: Board) -> Trained:
         """Train a board's firmware on its virtual chip."""
         lowered = self._lower(task, board.core, board.name)
-        elf = build_firmware([lowered.source], board, self._root / board.name / "build")
+        elf = build_firmware([lowered.source], board, self.root / board.name / "build")
         with BuiltinEngine(elf, board) as chip:
             session = Session(chip)
             train(session, task.train, lowered.program.input_format, task.schedule, _ignore)
@@ -81,7 +81,7 @@ class Workshop:
 
     def _lower(self, task: Task, core: str, folder: str) -> Lowered:
         calibration = task.train.x[:CALIBRATION]
-        return lower(task.graph, task.settings, calibration, core, self.kernels, self._root / folder)
+        return lower(task.graph, task.settings, calibration, core, self.kernels, self.root / folder)
 
 
 _workshops: dict[Path, Workshop] = {}
