@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from kilograd.platforms.board import Board, Memory, Peripheral
 
 TWIN_BUFFER_BYTES = 1 << 20
+STAMP = "configured.txt"
 
 # What ld and lld say of a memory that is too small.
 _OVERFLOW = re.compile(r"region [`'](\w+)'(?: overflowed by |: overflowed by )(\d+) bytes")
@@ -123,7 +126,7 @@ def _uart(board: Board) -> Peripheral:
 
 
 def _build(target: str, settings: Settings, compiler: toolchain.Compiler, out: Path, *, what: str) -> None:
-    """Configure if something about it changed, then let ninja compile what is out of date."""
+    """Configure if something about it changed, then let ninja compile what is out of date; repair a damaged folder."""
     out.mkdir(parents=True, exist_ok=True)
     settings_file = out / "settings.cmake"
     _write(settings_file, _settings_text(settings))
@@ -140,14 +143,25 @@ def _build(target: str, settings: Settings, compiler: toolchain.Compiler, out: P
     ]
     if target == "board":
         configure.append(f"-DCMAKE_TOOLCHAIN_FILE={paths.share() / 'cmake' / 'arm-none-eabi.cmake'}")
-    stamp = out / "configured.txt"
+    stamp = out / STAMP
     text = "\n".join(configure)
-    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != text:
-        (out / "CMakeCache.txt").unlink(missing_ok=True)
-        shutil.rmtree(out / "CMakeFiles", ignore_errors=True)
-        tools.run(configure, what=f"{what}: cmake")
-        stamp.write_text(text, encoding="utf-8")
-    tools.run([ninja, "--quiet", "-C", out], what=what)
+    compile_all = partial(tools.run, [ninja, "--quiet", "-C", out], what=what)
+    if stamp.is_file() and stamp.read_text(encoding="utf-8", errors="replace") == text:
+        with suppress(KilogradError):  # what fails here may be what an interrupted build has left: a fresh one tells
+            compile_all()
+            return
+    _clear(out)
+    tools.run(configure, what=f"{what}: cmake")
+    stamp.write_text(text, encoding="utf-8")
+    compile_all()
+
+
+def _clear(out: Path) -> None:
+    """Remove what cmake and ninja have made."""
+    for name in (STAMP, "CMakeCache.txt", "build.ninja", ".ninja_deps", ".ninja_log"):
+        (out / name).unlink(missing_ok=True)
+    for name in ("CMakeFiles", "firmware"):
+        shutil.rmtree(out / name, ignore_errors=True)
 
 
 def _prefix_map(sources: Sequence[Path], out: Path) -> list[str]:
@@ -166,7 +180,7 @@ def _settings_text(settings: Settings) -> str:
 
 def _write(path: Path, text: str) -> None:
     """Write a file unless it holds the text already: its time is what ninja looks at."""
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
         path.write_text(text, encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from kilograd.types import Program, Step
 
-ALIGNMENT = 4
+ALIGNMENT = 8  # what kernels may expect of their scratch memory
 ATTEMPTS = 400
 LARGEST = 8
 
@@ -43,8 +43,8 @@ def plan(program: Program) -> Plan:
         offsets=offsets,
         features=size,
         features_bound=bound,
-        trained=_segment(program, "trained") + _segment(program, "gradients"),
-        trained_image=_segment(program, "trained"),
+        trained=_segment(program, "trained") + _segment(program, "gradients") + _scales(program),
+        trained_image=_segment(program, "trained") + _scales(program),
         weights=_segment(program, "weights"),
         largest=_largest(program),
     )
@@ -142,6 +142,11 @@ def _height(places: Mapping[str, int], blocks: Mapping[str, Block]) -> int:
 
 def _segment(program: Program, segment: str) -> int:
     return sum(buffer.bytes for buffer in program.buffers.values() if buffer.segment == segment)
+
+
+def _scales(program: Program) -> int:
+    """Return the bytes of the scales and factors that training changes."""
+    return sum(record.bytes for record in program.records if record.mutable)
 
 
 def _largest(program: Program) -> tuple[tuple[str, int], ...]:

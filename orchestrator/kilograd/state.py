@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,10 +13,9 @@ from kilograd.errors import KilogradError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from kilograd.types import Graph, Program, Value
+    from kilograd.types import Graph, Program
 
 DTYPES = {"uint8_t": np.uint8, "int16_t": np.int16, "int32_t": np.int32, "float": np.float32}
-SCALAR_BYTES = 4  # every member of a mutable record
 
 
 def split_state(program: Program, state: bytes) -> dict[str, bytes]:
@@ -26,8 +24,7 @@ def split_state(program: Program, state: bytes) -> dict[str, bytes]:
     parts: dict[str, bytes] = {}
     offset = 0
     for name in program.state:
-        buffer = program.buffers.get(name)
-        size = buffer.bytes if buffer is not None else SCALAR_BYTES * _scalars(records[name].values)
+        size = program.buffers[name].bytes if name in program.buffers else records[name].bytes
         parts[name] = state[offset : offset + size]
         offset += size
     if offset != len(state):
@@ -53,7 +50,3 @@ def float_graph(graph: Graph, program: Program, state: bytes) -> Graph:
         bias = read_array(program, state, f"{node.name}_b").astype(np.float32)
         nodes.append(replace(node, weight=weight, bias=bias))
     return replace(graph, nodes=tuple(nodes))
-
-
-def _scalars(values: Mapping[str, Value]) -> int:
-    return sum(_scalars(value) if isinstance(value, Mapping) else 1 for value in values.values())

@@ -148,6 +148,7 @@ class Buffer:
         return self.count * CTYPE_BYTES[self.ctype]
 
 
+SCALAR_BYTES = 4
 CTYPE_BYTES = {"uint8_t": 1, "int16_t": 2, "int32_t": 4, "float": 4, "kg_row_statistics_t": 16}
 
 
@@ -159,6 +160,15 @@ class Record:
     ctype: str
     values: Mapping[str, Value]
     mutable: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """Return the size of a mutable structure: all its members are scalars of four bytes."""
+        return SCALAR_BYTES * _scalars(self.values)
+
+
+def _scalars(values: Mapping[str, Value]) -> int:
+    return sum(_scalars(value) if isinstance(value, Mapping) else 1 for value in values.values())
 
 
 @dataclass(frozen=True)
