@@ -313,7 +313,7 @@ def test_training_loss_falls_on_a_changed_sensor(twins: Twins, configuration: st
     test = twin.store(shifted.test)
     with twin.session() as session:
         before = session.evaluate(*test)
-        schedule = make_schedule(len(shifted.train), 5, 48, 1e-3, 1)
+        schedule = make_schedule(len(shifted.train), 5, 48, 1e-3, 1, decays=recipe == "best")
         train(session, shifted.train, twin.program.input_format, schedule, lambda _: None)
         after = session.evaluate(*test)
 

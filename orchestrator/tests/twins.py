@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -39,18 +40,22 @@ FIRMWARE = paths.share() / "firmware"
 
 @dataclass(frozen=True)
 class Twin:
-    """A model's program, and its host twin."""
+    """A model's program, and its host twin, which is built when it is run first."""
 
     quantised: QuantisedGraph
     trained: frozenset[str]
     program: Program
     plan: Plan
-    executable: Path
+    folder: Path
+    library: Path
 
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Run the twin from its first state."""
-        with HostEngine(self.executable) as engine:
+        executable = self.folder / "twin"
+        if not executable.exists():
+            link(generate(self.program, self.plan, self.folder), self.library, executable)
+        with HostEngine(executable) as engine:
             yield Session(engine)
 
     def store(self, samples: Samples) -> tuple[NDArray[np.uint8] | NDArray[np.float32], NDArray[np.int64]]:
@@ -81,8 +86,8 @@ class Twins:
         layers: str | int | tuple[str, ...] = "all",
         core: str = "host",
     ) -> Twin:
-        """Return the twin of a model, calibrated with samples of its shape; models are told apart by their names."""
-        key = (graph.name, configuration, recipe, layers, core)
+        """Return the twin of a model, calibrated with samples of its shape."""
+        key = (graph.name, fingerprint(graph), configuration, recipe, layers, core)
         if key not in self._made:
             self._made[key] = self._make(graph, configuration, recipe, layers, core)
         return self._made[key]
@@ -106,21 +111,26 @@ class Twins:
         calibration = samples_for(graph).x[:CALIBRATION_SAMPLES]
         quantised = quantise(graph, configuration, calibration, trained)
         program = differentiate(quantised, trained, recipe, kernels.load_kernels(core, self.library))
-        placed = plan(program)
-        out = self.folder / str(len(self._made))
-        return Twin(quantised, trained, program, placed, self._link(generate(program, placed, out)))
+        folder = self.folder / str(len(self._made))
+        return Twin(quantised, trained, program, plan(program), folder, self.library)
 
-    def _link(self, model: Path) -> Path:
-        executable = model.with_name("twin")
-        tools.run(
-            [
-                "gcc", "-std=c11", "-O1", "-ffp-contract=off", f'-DKG_VERSION="{__version__}"',
-                "-DKG_LINK_BUFFER_BYTES=1048576", "-I", FIRMWARE, "-I", FIRMWARE / "include",
-                model, FIRMWARE / "app" / "main.c", self.library, f"-Wl,-rpath,{self.library.parent}", "-o", executable,
-            ],
-            what=f"linking the twin of {model.parent.name}",
-        )  # fmt: skip
-        return executable
+
+def fingerprint(graph: Graph) -> int:
+    """Return a checksum of all weights and biases."""
+    arrays = (array for node in graph.nodes for array in (node.weight, node.bias) if array is not None)
+    return zlib.crc32(b"".join(array.tobytes() for array in arrays))
+
+
+def link(model: Path, library: Path, executable: Path) -> None:
+    """Build a twin from a generated file and the library of all kernels."""
+    tools.run(
+        [
+            "gcc", "-std=c11", "-O1", "-ffp-contract=off", f'-DKG_VERSION="{__version__}"',
+            "-DKG_LINK_BUFFER_BYTES=1048576", "-I", FIRMWARE, "-I", FIRMWARE / "include",
+            model, FIRMWARE / "app" / "main.c", library, f"-Wl,-rpath,{library.parent}", "-o", executable,
+        ],
+        what=f"linking the twin of {model.parent.name}",
+    )  # fmt: skip
 
 
 def make_twins(folder: Path) -> Twins:
