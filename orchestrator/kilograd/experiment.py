@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kilograd import listing, paths, zoo
+from kilograd.data import is_own
 from kilograd.errors import KilogradError
 from kilograd.platforms import board as platforms
 from kilograd.toml_lines import line_of
@@ -80,7 +81,7 @@ def _check_layers(value: object) -> object:
 
 
 ModelSource = Annotated[str, _one_of("built-in model or .onnx file", zoo.models, _is_onnx)]
-DataName = Annotated[str, _one_of("data set", datasets, _nothing_else)]
+DataName = Annotated[str, _one_of("data set (or path of your own data)", datasets, is_own)]
 BoardName = Annotated[str, _one_of("board", platforms.boards, _is_board_folder)]
 EngineName = Annotated[str, _one_of("engine", engines, _nothing_else)]
 Layers = Annotated[Literal["all"] | int | tuple[str, ...], BeforeValidator(_check_layers)]
@@ -104,7 +105,10 @@ class Model(_Strict):
 class Data(_Strict):
     """What it learns on the chip."""
 
-    name: DataName = Field(description="data set (`kilograd datasets`)")
+    name: DataName = Field(
+        description="data set (`kilograd datasets`), or the path of an .npz file or of a folder of images (`./images`),"
+        " relative to this file"
+    )
     samples: int | None = Field(default=None, gt=0, description="training samples used; default: all")
     test_samples: int | None = Field(default=None, gt=0, description="test samples used; default: all")
 
@@ -113,7 +117,8 @@ class Pretrain(_Strict):
     """What it learned before, in float on the host."""
 
     data: DataName | None = Field(
-        default=None, description="data set of the pretraining; default: none, start from the model's own weights"
+        default=None,
+        description="data set of the pretraining, or a path; default: none, start from the model's own weights",
     )
     epochs: int = Field(default=5, gt=0, description="passes over the training samples")
     learning_rate: float = Field(default=1e-3, gt=0, description="learning rate")
@@ -224,7 +229,7 @@ def load_experiment(source: str | Path, overrides: Mapping[str, object] | None =
         experiment = Experiment.model_validate(settings)
     except ValidationError as error:
         raise _explain(error, path, text, overrides or {}) from error
-    return _resolve_model(experiment, path)
+    return _resolve_data(_resolve_model(experiment, path), path)
 
 
 def _find(source: str | Path) -> Path:
@@ -270,6 +275,27 @@ def _resolve_model(experiment: Experiment, path: Path) -> Experiment:
         raise KilogradError(message, "the path of an .onnx file is relative to the experiment file")
     model = experiment.model.model_copy(update={"source": str(source)})
     return experiment.model_copy(update={"model": model})
+
+
+def _resolve_data(experiment: Experiment, path: Path) -> Experiment:
+    """Make the paths of the user's own data relative to the current folder instead of the experiment's."""
+    name = _data_place(experiment.data.name, path, "data.name")
+    data = experiment.data.model_copy(update={"name": name})
+    if experiment.pretrain.data is None:
+        return experiment.model_copy(update={"data": data})
+    known = _data_place(experiment.pretrain.data, path, "pretrain.data")
+    pretrain = experiment.pretrain.model_copy(update={"data": known})
+    return experiment.model_copy(update={"data": data, "pretrain": pretrain})
+
+
+def _data_place(name: str, path: Path, key: str) -> str:
+    if not is_own(name):
+        return name
+    place = name if Path(name).is_absolute() else f"{path.parent}/{name}"  # keeps the slash that makes it a path
+    if not Path(place).exists():
+        message = f"{path}: {key}: there is no file or folder {place}"
+        raise KilogradError(message, "the path of your own data is relative to the experiment file")
+    return place
 
 
 def _tables() -> tuple[str, ...]:

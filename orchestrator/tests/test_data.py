@@ -6,7 +6,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib
+import re
+import shutil
 import struct
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,14 +17,13 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
+from kilograd import data
 from kilograd.data import datasets, load_dataset, mnist, take
 from kilograd.data._download import DataFile
 from kilograd.errors import KilogradError
 from kilograd.types import Samples
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 COUNTS = {"train": 30, "t10k": 20}
@@ -72,7 +74,10 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_data_sets_are_the_files_of_the_folder() -> None:
     """A new data set is one new file; file formats are none."""
-    assert datasets() == ("digits", "digits_shifted", "fashion_mnist", "kmnist", "mnist")
+    here = {path.stem for path in Path(data.__file__).parent.glob("*.py") if not path.name.startswith("_")}
+
+    assert sorted(here) == list(datasets())
+    assert {"cifar100", "digits", "emnist_letters", "kmnist", "speech_commands"} < here
 
 
 @pytest.mark.parametrize("name", datasets())
@@ -91,7 +96,7 @@ def test_unknown_data_set_lists_the_known_ones() -> None:
         load_dataset("mnits")
 
     assert caught.value.message == "unknown data set: mnits"
-    assert "kmnist, mnist" in caught.value.hint
+    assert "kmnist_test_split, mnist" in caught.value.hint
 
 
 def test_digits_are_split_by_class_without_overlap() -> None:
@@ -145,13 +150,13 @@ def test_images_are_grey_values_over_255(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("KILOGRAD_DATA", str(tmp_path / "data"))
     arrays = write_mnist(tmp_path / "data" / "fashion_mnist")
 
-    data = load_dataset("fashion_mnist")
+    clothes = load_dataset("fashion_mnist")
 
-    assert data.train.x.dtype == np.float32
-    assert data.train.x.shape == (30, 1, 28, 28)
-    assert np.array_equal(np.rint(data.train.x[:, 0] * 255), arrays["train-images-idx3"])
-    assert np.array_equal(data.test.y, arrays["t10k-labels-idx1"])
-    assert data.classes[9] == "Ankle boot"
+    assert clothes.train.x.dtype == np.float32
+    assert clothes.train.x.shape == (30, 1, 28, 28)
+    assert np.array_equal(np.rint(clothes.train.x[:, 0] * 255), arrays["train-images-idx3"])
+    assert np.array_equal(clothes.test.y, arrays["t10k-labels-idx1"])
+    assert clothes.classes[9] == "Ankle boot"
 
 
 def test_kmnist_is_split_by_its_index_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,10 +166,10 @@ def test_kmnist_is_split_by_its_index_file(tmp_path: Path, monkeypatch: pytest.M
     train, test = np.array([19, 3, 4], np.uint16), np.array([0, 1], np.uint16)
     np.savez(tmp_path / "kmnist" / "split_8k_2k.npz", train_index=train, test_index=test)
 
-    data = load_dataset("kmnist")
+    characters = load_dataset("kmnist_test_split")
 
-    assert np.array_equal(np.rint(data.train.x[:, 0] * 255), arrays["t10k-images-idx3"][[19, 3, 4]])
-    assert data.test.y.tolist() == [0, 1]
+    assert np.array_equal(np.rint(characters.train.x[:, 0] * 255), arrays["t10k-images-idx3"][[19, 3, 4]])
+    assert characters.test.y.tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("damage", ["no zip", "missing key", "outside"])
@@ -182,16 +187,16 @@ def test_damaged_split_is_named(damage: str, tmp_path: Path, monkeypatch: pytest
     if damage == "no zip":
         path.write_bytes(b"nothing")
 
-    with pytest.raises(KilogradError, match=r"split_8k_2k\.npz: .*(train|test)_index"):
-        load_dataset("kmnist")
+    with pytest.raises(KilogradError, match=r"split_8k_2k\.npz: .*((train|test)_index|not an \.npz file)"):
+        load_dataset("kmnist_test_split")
 
 
 def test_data_set_that_cannot_be_downloaded_tells_how_to_get_it(tmp_path: Path) -> None:
     """The files, the place to get them, and where to put them."""
     with pytest.raises(KilogradError) as caught:
-        load_dataset("kmnist")
+        load_dataset("kmnist_test_split")
 
-    assert "kmnist is not on this machine" in caught.value.message
+    assert "kmnist_test_split is not on this machine" in caught.value.message
     for part in ("split_8k_2k.npz", "http://codh.rois.ac.jp/kmnist", str(tmp_path / "cache" / "data" / "kmnist")):
         assert part in caught.value.hint
 
@@ -228,6 +233,32 @@ def test_file_with_another_checksum_is_not_kept(content: bytes, server: Path, tm
         load_dataset("mnist")
 
     assert list((tmp_path / "cache" / "data" / "mnist").iterdir()) == []
+
+
+def test_sha256_counts_where_it_is_what_was_published(
+    server: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One damaged bit is found with either kind of checksum."""
+    published = [
+        DataFile(file.name, file.url, sha256=hashlib.sha256((server / file.name).read_bytes()).hexdigest())
+        for file in mnist.FILES
+    ]
+    monkeypatch.setattr(mnist, "FILES", tuple(published))
+
+    assert len(load_dataset("mnist").test) == 20
+    shutil.rmtree(tmp_path / "cache")
+    (server / "t10k-labels-idx1-ubyte.gz").write_bytes(b"other")
+    with pytest.raises(KilogradError, match="its checksum differs"):
+        load_dataset("mnist")
+
+
+@pytest.mark.parametrize("name", datasets())
+def test_every_download_has_a_checksum(name: str) -> None:
+    """What comes over the network is known to the byte, or not fetched at all."""
+    for file in importlib.import_module(f"kilograd.data.{name}").FILES:
+        assert bool(file.url) == bool(
+            re.fullmatch("[0-9a-f]{32}", file.md5) or re.fullmatch("[0-9a-f]{64}", file.sha256)
+        )
 
 
 def test_unreachable_server_tells_how_to_get_the_data(server: Path, tmp_path: Path) -> None:

@@ -78,12 +78,12 @@ def test_broken_file_is_named(case: str, tmp_path: Path) -> None:
 
 
 MISMATCHES = {
-    "label count": (HEADER_3 + bytes(12), HEADER_1 + b"\1\2\3", "3 labels for 2 images"),
+    "label count": (HEADER_3 + bytes(12), HEADER_1 + b"\1\2\3", "3 labels for 2 samples"),
     "label outside the classes": (HEADER_3 + bytes(12), bytes.fromhex("00000801 00000002 010a"), "label 10"),
     "image size": (
         bytes.fromhex("00000803 00000002 00000003 00000002") + bytes(12),
         bytes.fromhex("00000801 00000002 0101"),
-        "images are (3, 2), expected (2, 3)",
+        "samples are (1, 3, 2), expected (1, 2, 3)",
     ),
 }
 

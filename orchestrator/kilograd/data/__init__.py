@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Data sets, one file each: found on this machine, or downloaded once and checked."""
+"""
+Data sets, one file each: found on this machine, or downloaded once and checked.
+
+Data of the user's own is a path instead of a name.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from kilograd import listing, paths
@@ -11,8 +16,6 @@ from kilograd.errors import KilogradError
 from kilograd.types import Dataset, Samples
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
 
     from kilograd.data._download import DataFile, Progress
@@ -20,7 +23,11 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """What every file of this folder offers; its docstring names source, licence and citation."""
+    """
+    What every file of this folder offers; its docstring names source, licence and citation.
+
+    A file may name its FOLDER where sets share their files; else the folder has the name of the set.
+    """
 
     SHAPE: Shape
     """One sample."""
@@ -38,22 +45,32 @@ def datasets() -> tuple[str, ...]:
     return listing.names(__name__)
 
 
+def is_own(name: str) -> bool:
+    """Tell whether this is the path of the user's own data: it has a slash, or ends with .npz."""
+    return "/" in name or name.endswith(".npz")
+
+
 def load_dataset(name: str, *, progress: Progress | None = None) -> Dataset:
     """
-    Return a data set from KILOGRAD_DATA or the cache, or download it into the cache.
+    Return a data set from KILOGRAD_DATA or the cache, or download it into the cache; or the user's own.
 
     Args:
-        name: one of `datasets()`; a wrong name lists the right ones.
+        name: one of `datasets()`, or a path (see `_own.py`); a wrong name lists the right ones.
         progress: is called with (file, bytes so far, bytes in all or 0 if unknown) while a file comes in.
 
     """
+    if is_own(name):
+        from kilograd.data._own import load_own  # noqa: PLC0415 - only here are its readers needed
+
+        return load_own(Path(name))
     source = cast("Source", listing.member(__name__, "data set", name))
-    cached = paths.cache() / "data" / name
-    for folder in (paths.data() / name, cached):
+    place = getattr(source, "FOLDER", name)
+    cached = paths.cache() / "data" / place
+    for folder in (paths.data() / place, cached):
         if all((folder / file.name).is_file() for file in source.FILES):
             return source.load(folder)
     missing = [file.name for file in source.FILES if not (cached / file.name).is_file()]
-    hint = f"get {', '.join(missing)} from {source.HOME} and put them into {paths.data() / name}"
+    hint = f"get {', '.join(missing)} from {source.HOME} and put them into {paths.data() / place}"
     if not all(file.url for file in source.FILES):
         message = f"data set {name} is not on this machine, and cannot be downloaded by kilograd"
         raise KilogradError(message, hint)

@@ -27,14 +27,16 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class DataFile:
-    """A gzipped file of a data set; an empty `url` means that kilograd cannot download it."""
+    """A file of a data set; an empty `url` means that kilograd cannot download it."""
 
     name: str
     url: str = ""
     md5: str = ""
     """Of the file as published."""
     content_md5: str = ""
-    """Of what is inside: a mirror may have compressed it again."""
+    """Of what is inside a gzipped file: a mirror may have compressed it again."""
+    sha256: str = ""
+    """Of the file, where this was published instead."""
 
 
 def download(file: DataFile, folder: Path, *, hint: str, progress: Progress | None = None) -> None:
@@ -65,18 +67,21 @@ def _copy(file: DataFile, part: Path, progress: Progress | None) -> None:
 
 
 def _is_published(file: DataFile, part: Path) -> bool:
+    kind, published = ("sha256", file.sha256) if file.sha256 else ("md5", file.md5)
     with part.open("rb") as packed:
-        if _md5(packed) == file.md5:
+        if _digest(packed, kind) == published:
             return True
+    if not file.content_md5:
+        return False
     try:
         with gzip.open(part) as content:
-            return _md5(content) == file.content_md5
+            return _digest(content, "md5") == file.content_md5
     except (OSError, EOFError, zlib.error):
         return False
 
 
-def _md5(stream: IO[bytes] | gzip.GzipFile) -> str:
-    digest = hashlib.md5(usedforsecurity=False)  # the published checksums are MD5
+def _digest(stream: IO[bytes] | gzip.GzipFile, kind: str) -> str:
+    digest = hashlib.new(kind, usedforsecurity=False)  # most published checksums are MD5
     while chunk := stream.read(CHUNK):
         digest.update(chunk)
     return digest.hexdigest()

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Kuzushiji-MNIST, test set only: 10000 grey images of cursive Japanese, split 8000 / 2000. NOT the official split.
-
-The 10000 images of the official test set (the release of January 2019, in the order of kmnist-test-imgs.npz), split
-by class with the indices of split_8k_2k.npz: accuracies do not compare with those of the official 60000 / 10000.
+Kuzushiji-MNIST: cursive Japanese characters, 60000 + 10000 grey images of 28x28.
 
 Source: CODH, http://codh.rois.ac.jp/kmnist. Licence: CC BY-SA 4.0, "KMNIST Dataset" (created by CODH), adapted from
 "Kuzushiji Dataset" (created by NIJL and others), doi:10.20676/00000341.
@@ -12,49 +9,31 @@ Cite: Clanuwat et al., "Deep Learning for Classical Japanese Literature", arXiv:
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from kilograd.data._download import DataFile
-from kilograd.data.formats.idx import AGAIN, read_samples
-from kilograd.errors import KilogradError
-from kilograd.types import Dataset, Samples
+from kilograd.data.formats.idx import read_samples
+from kilograd.types import Dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
 SHAPE = (1, 28, 28)
-HOME = "http://codh.rois.ac.jp/kmnist"
-SPLIT = "split_8k_2k.npz"
-FILES = (DataFile("t10k-images-idx3-ubyte.gz"), DataFile("t10k-labels-idx1-ubyte.gz"), DataFile(SPLIT))
+HOME = "http://codh.rois.ac.jp/kmnist/dataset/kmnist"
+FILES = tuple(
+    DataFile(name, f"{HOME}/{name}", md5)
+    for name, md5 in (
+        ("train-images-idx3-ubyte.gz", "bdb82020997e1d708af4cf47b453dcf7"),
+        ("train-labels-idx1-ubyte.gz", "e144d726b3acfaa3e44228e80efcd344"),
+        ("t10k-images-idx3-ubyte.gz", "5c965bf0a639b31b8f53240b1b52f4d7"),
+        ("t10k-labels-idx1-ubyte.gz", "7320c461ea6c1c855c0b718fb2a4b134"),
+    )
+)
 CLASSES = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 
 
 def load(folder: Path) -> Dataset:
-    """Read the test set and split it."""
-    samples = read_samples(folder, "t10k", SHAPE, len(CLASSES))
-    train, test = (_indices(folder / SPLIT, key, len(samples)) for key in ("train_index", "test_index"))
-    return Dataset(
-        "kmnist",
-        Samples(samples.x[train], samples.y[train]),
-        Samples(samples.x[test], samples.y[test]),
-        CLASSES,
-    )
-
-
-def _indices(path: Path, key: str, count: int) -> NDArray[np.intp]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            indices: NDArray[np.intp] = file[key].astype(np.intp)
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        message = f"{path}: cannot read {key}: {error}"
-        raise KilogradError(message, AGAIN) from error
-    if indices.ndim != 1 or indices.min(initial=0) < 0 or indices.max(initial=0) >= count:
-        message = f"{path}: {key} points outside the {count} images"
-        raise KilogradError(message, AGAIN)
-    return indices
+    """Read the official training and test set."""
+    train = read_samples(folder, "train", SHAPE, len(CLASSES))
+    test = read_samples(folder, "t10k", SHAPE, len(CLASSES))
+    return Dataset("kmnist", train, test, CLASSES)

@@ -11,22 +11,21 @@ import gzip
 import math
 import struct
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kilograd.data.formats.checks import AGAIN, checked
 from kilograd.errors import KilogradError
-from kilograd.types import Samples
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from kilograd.types import Shape
+    from kilograd.types import Samples, Shape
 
 UNSIGNED_BYTE = 8
-AGAIN = "delete it and get the data set again"
 
 
 def read_samples(folder: Path, prefix: str, shape: Shape, classes: int) -> Samples:
@@ -40,22 +39,32 @@ def read_samples(folder: Path, prefix: str, shape: Shape, classes: int) -> Sampl
     images_path = folder / f"{prefix}-images-idx3-ubyte.gz"
     labels_path = folder / f"{prefix}-labels-idx1-ubyte.gz"
     images, labels = read(images_path, dimensions=3), read(labels_path, dimensions=1)
-    if images.shape[1:] != shape[1:]:
-        message = f"{images_path}: images are {images.shape[1:]}, expected {shape[1:]}"
-        raise KilogradError(message, AGAIN)
-    if len(images) != len(labels):
-        message = f"{labels_path}: {len(labels)} labels for {len(images)} images"
-        raise KilogradError(message, AGAIN)
-    if len(labels) and labels.max() >= classes:
-        message = f"{labels_path}: label {labels.max()}, but there are {classes} classes"
-        raise KilogradError(message, AGAIN)
-    x = images.reshape(-1, *shape).astype(np.float32) / np.float32(255)
-    return Samples(x, labels.astype(np.int64))
+    return grey_samples(images, labels, shape, classes, f"{images_path}, {labels_path.name}")
+
+
+def grey_samples(images: NDArray[np.uint8], labels: NDArray[Any], shape: Shape, classes: int, place: str) -> Samples:
+    """Return images (n, height, width) with values / 255 and their labels."""
+    x = images[:, None].astype(np.float32) / np.float32(255)
+    return checked(x, labels, shape, classes, place)
 
 
 def read(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
-    """Read an array of unsigned bytes with that many dimensions."""
-    data = _unpack(path)
+    """Read an array of unsigned bytes with that many dimensions from a gzipped file."""
+    try:
+        packed = path.read_bytes()
+    except FileNotFoundError as error:
+        message = f"{path}: no such file"
+        raise KilogradError(message) from error
+    return unpack(packed, str(path), dimensions=dimensions)
+
+
+def unpack(packed: bytes, path: str, *, dimensions: int) -> NDArray[np.uint8]:
+    """Return the array in a gzipped file's content; `path` is for messages."""
+    try:
+        data = gzip.decompress(packed)
+    except (OSError, EOFError, zlib.error) as error:
+        message = f"{path}: damaged gzip file: {error}"
+        raise KilogradError(message, AGAIN) from error
     header = struct.calcsize(f">4B{dimensions}I")
     magic = bytes((0, 0, UNSIGNED_BYTE, dimensions))
     if data[:4] != magic or len(data) < header:
@@ -68,15 +77,3 @@ def read(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
         message = f"{path}: holds {len(data) - header} bytes of data, its header promises {math.prod(shape)}"
         raise KilogradError(message, AGAIN)
     return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
-
-
-def _unpack(path: Path) -> bytes:
-    try:
-        with gzip.open(path) as file:
-            return file.read()
-    except FileNotFoundError as error:
-        message = f"{path}: no such file"
-        raise KilogradError(message) from error
-    except (OSError, EOFError, zlib.error) as error:
-        message = f"{path}: damaged gzip file: {error}"
-        raise KilogradError(message, AGAIN) from error
