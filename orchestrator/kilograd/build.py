@@ -29,6 +29,17 @@ _OVERFLOW = re.compile(r"region [`'](\w+)'(?: overflowed by |: overflowed by )(\
 Settings = dict[str, "Sequence[str | Path]"]
 
 
+class TooLargeError(CheckFailedError):
+    """The linker found the board too small; `needed` has the bytes that "RAM" or "flash" would need."""
+
+    def __init__(self, board: Board, needed: Mapping[str, int]) -> None:
+        available = {"RAM": board.ram.size, "flash": board.flash.size}
+        parts = (f"{name}: {size:,} bytes needed, {available[name]:,} available" for name, size in needed.items())
+        message = f"the model is too large for {board.name}: {'; '.join(parts)}"
+        super().__init__(message, "train fewer layers, choose a smaller model, or another board")
+        self.needed = needed
+
+
 def build_firmware(sources: Sequence[Path], board: Board, out: Path, *, app: Path | None = None) -> Path:
     """
     Return the ELF of the firmware with generated sources, built for a board in the folder `out`.
@@ -187,12 +198,8 @@ def _write(path: Path, text: str) -> None:
 def _explain_overflow(error: KilogradError, board: Board) -> KilogradError:
     """Return an error with bytes needed and available if the linker ran out of memory, else the error itself."""
     memories: Mapping[str, tuple[str, Memory]] = {"FLASH": ("flash", board.flash), "RAM": ("RAM", board.ram)}
-    excess = {region: int(number) for region, number in _OVERFLOW.findall(error.hint)}
-    if not excess:
-        return error
-    parts = []
-    for region, number in sorted(excess.items()):
+    needed = {}
+    for region, excess in sorted(_OVERFLOW.findall(error.hint)):
         name, memory = memories[region]
-        parts.append(f"{name}: {memory.size + number:,} bytes needed, {memory.size:,} available")
-    message = f"the model is too large for {board.name}: {'; '.join(parts)}"
-    return CheckFailedError(message, "train fewer layers, choose a smaller model, or another board")
+        needed[name] = memory.size + int(excess)
+    return TooLargeError(board, needed) if needed else error

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd import measure
-from kilograd.build import build_firmware, build_kernels, build_twin
+from kilograd.build import TooLargeError, build_firmware, build_kernels, build_twin
 from kilograd.data import load_dataset, take
 from kilograd.differentiate import select_layers
 from kilograd.engines import open_engine
 from kilograd.engines.host import HostEngine
-from kilograd.errors import CheckFailedError, KilogradError
+from kilograd.errors import KilogradError
 from kilograd.link.session import Session
 from kilograd.load import load_model
 from kilograd.lower import Lowered, Settings, lower
@@ -211,8 +211,8 @@ def _plan(material: Material, board: Board, out: Path) -> tuple[Lowered, PlanRep
     if plan.fits:
         try:
             elf = build_firmware([lowered.source], board, out / "build")
-        except CheckFailedError:  # only the code made it too large: it is not in the plan
-            plan = replace(plan, flash=replace(plan.flash, code=board.flash.size))
+        except TooLargeError as error:  # by its code, or by what else is not in the plan
+            plan = measure.with_rest(plan, error.needed)
         else:
             memory = measure.memory_of(elf, board, board.stack_bytes)
             plan = measure.plan_report(lowered.program, lowered.plan, board, memory)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kilograd.elf import memory_use
@@ -77,3 +78,10 @@ def plan_report(program: Program, plan: Plan, board: Board, memory: tuple[Ram, F
     largest = tuple(Tensor(name, program.buffers[name].segment, size) for name, size in plan.largest)
     bound = {"features": plan.features_bound, "trained": plan.trained, "weights": plan.weights}
     return PlanReport(board.name, ram, flash, bound, largest)
+
+
+def with_rest(plan: PlanReport, needed: Mapping[str, int]) -> PlanReport:
+    """Return a plan with what the linker needed beyond it, in bytes of "RAM" and "flash", as rest and code."""
+    ram = replace(plan.ram, other=needed.get("RAM", plan.ram.total) - plan.ram.total)
+    flash = replace(plan.flash, code=needed.get("flash", plan.flash.total) - plan.flash.total)
+    return replace(plan, ram=ram, flash=flash)

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     Fits = Callable[[Settings, Board], bool]
 
 
+# What comes to every plan: the link's buffers and the tables in RAM (1.4 KB measured), code and constants (26 KB).
+REST_BYTES = 2 << 10
+CODE_BYTES = 40 << 10
+
+
 def suggestions(
     graph: Graph, settings: Settings, calibration: NDArray[np.float32], board: Board, kernels: Path
 ) -> tuple[str, ...]:
@@ -35,14 +40,16 @@ def suggestions(
 
 
 def plan_fits(plan: Plan, board: Board) -> bool:
-    """Tell whether a plan leaves the code any room at all."""
-    ram = plan.features + plan.trained + board.stack_bytes
-    return ram < board.ram.size and plan.weights + plan.trained_image < board.flash.size
+    """Tell whether a plan leaves room for what it does not count."""
+    ram = plan.features + plan.trained + board.stack_bytes + REST_BYTES
+    return ram <= board.ram.size and plan.weights + plan.trained_image + CODE_BYTES <= board.flash.size
 
 
 def _tried(graph: Graph, settings: Settings, board: Board, fits: Fits) -> Iterator[str]:
-    if settings.configuration != "uint8" and fits(replace(settings, configuration="uint8"), board):
-        yield 'train.configuration = "uint8"'
+    smaller = next((changed for changed in _smaller(settings) if fits(changed, board)), None)
+    if smaller is not None:
+        changes = {key: value for key, value in vars(smaller).items() if value != getattr(settings, key)}
+        yield " and ".join(f'train.{key} = "{value}"' for key, value in changes.items())
     weighted = sum(node.weight is not None for node in graph.nodes)
     now = weighted if settings.layers == "all" else settings.layers
     fewer = range(now - 1 if isinstance(now, int) else weighted, 0, -1)
@@ -52,3 +59,12 @@ def _tried(graph: Graph, settings: Settings, board: Board, fits: Fits) -> Iterat
     larger = [name for name in boards() if name != board.name and fits(settings, load_board(name))]
     if larger:
         yield f"another board: {', '.join(larger)}"
+
+
+def _smaller(settings: Settings) -> Iterator[Settings]:
+    """Yield settings with smaller numbers, the nearest first: gradients in 16 bits, everything in 8 bits, both."""
+    for configuration in (settings.configuration, "uint8"):
+        for recipe in (settings.recipe, "best"):
+            changed = replace(settings, configuration=configuration, recipe=recipe)
+            if changed != settings:
+                yield changed

@@ -41,15 +41,21 @@ def _line(elf: Path, address: int) -> str:
 
 
 def _dwarf_line(dwarf: DWARFInfo, address: int) -> str:
-    """Search all line programs: the row before the first row behind the address is its place."""
+    """
+    Search all line programs: the row before the first row behind the address is its place.
+
+    Functions that the linker dropped have their rows too, from address 0 on, where no firmware has code.
+    """
     for unit in dwarf.iter_CUs():
         program = dwarf.line_program_for_CU(unit)
-        before = None
+        before, dropped = None, False
         for entry in program.get_entries() if program else ():
             row = entry.state
             if row is None:
                 continue
-            if before is not None and before.address <= address < row.address:
+            if before is None:
+                dropped = row.address == 0
+            elif before.address <= address < row.address and not dropped:
                 return _file_and_line(program, before)
             before = None if row.end_sequence else row
     return ""
