@@ -51,8 +51,7 @@ def _load_npz(path: Path) -> Dataset:
     arrays = dict(zip(ARRAYS, npz.read(path, *ARRAYS, hint=_FILE_HINT), strict=True))
     for name, array in arrays.items():
         _check_array(path, name, array)
-    highest = max(int(arrays[f"y_{part}"].max(initial=0)) for part in PARTS)
-    classes = _class_names(path) or tuple(map(str, range(highest + 1)))
+    classes = _class_names(path) or _numbers(path, np.union1d(arrays["y_train"], arrays["y_test"]))
     shape = arrays["x_train"].shape[1:]
     train, test = (
         checked(_real(arrays[f"x_{part}"]), arrays[f"y_{part}"], shape, len(classes), f"{path}: {part}", _FILE_HINT)
@@ -75,7 +74,7 @@ def _check_array(path: Path, name: str, array: NDArray[Any]) -> None:
         message = f"{path}: {name} has the shape {array.shape}"
         hint = "samples are (n, channels, height, width), time series (n, channels, 1, moments), or (n, features)"
         raise KilogradError(message, hint)
-    spoilt = np.flatnonzero(~np.isfinite(array).reshape(len(array), -1).all(1)) if array.size else np.empty(0)
+    spoilt = np.unique(np.nonzero(~np.isfinite(_real(array)))[0])
     if len(spoilt):
         message = f"{path}: {name}[{spoilt[0]}] holds a value that is no finite number"
         raise KilogradError(message, f"correct or leave out {len(spoilt)} samples")
@@ -91,16 +90,26 @@ def _class_names(path: Path) -> tuple[str, ...]:
     return tuple(map(str, classes))
 
 
+def _numbers(path: Path, labels: NDArray[Any]) -> tuple[str, ...]:
+    """Return the labels as names; a gap among them is more likely a mistake than a class without samples."""
+    if not np.array_equal(labels, np.arange(len(labels))):
+        message = f"{path}: the labels are {', '.join(map(str, labels[:10]))}, expected 0 to {len(labels) - 1}"
+        raise KilogradError(message, "number the classes from 0 on, or name them all in an array called classes")
+    return tuple(map(str, labels))
+
+
 def _real(x: NDArray[Any]) -> NDArray[np.float32]:
-    real = x.astype(np.float32)
+    with np.errstate(over="ignore"):  # too large a number becomes infinite, which is an error of its own
+        real = x.astype(np.float32)
     return real / np.float32(255) if x.dtype == np.uint8 else real
 
 
 def _load_folder(path: Path) -> Dataset:
-    if all((path / part).is_dir() for part in PARTS):
-        trained, tested = (_files(path / part) for part in PARTS)
-    else:
-        trained, tested = _split(_files(path))
+    split = [part for part in PARTS if (path / part).is_dir()]
+    if len(split) == 1:
+        message = f"{path}: there is a folder {split[0]}/, but only that of train/ and test/"
+        raise KilogradError(message, _FOLDER_HINT)
+    trained, tested = (_files(path / part) for part in PARTS) if split else _split(_files(path))
     if trained.keys() != tested.keys():
         lonely = ", ".join(sorted(trained.keys() ^ tested.keys()))
         message = f"{path}: classes in only one of train/ and test/: {lonely}"

@@ -53,8 +53,8 @@ TEST_LIST = "testing_list.txt"
 OTHER_WORDS = 25
 TRAINED_NOISE = 0.8
 
-Clip = tuple[bool, int, "NDArray[np.int16]"]
-"""Whether it is for testing, its label, its sound."""
+Clip = tuple[bool, int, "NDArray[np.float32]"]
+"""Whether it is for testing, its label, its spectrogram."""
 
 
 def load(folder: Path) -> Dataset:
@@ -75,7 +75,7 @@ def _clips(path: Path, tested: frozenset[str]) -> Iterator[Clip]:
         if word == NOISE:
             yield from _silence(heard)
         else:
-            yield name in tested, COMMANDS.index(word) if word in COMMANDS else UNKNOWN, heard
+            yield name in tested, COMMANDS.index(word) if word in COMMANDS else UNKNOWN, _seen(heard)
 
 
 def _is_wanted(name: str) -> bool:
@@ -89,13 +89,18 @@ def _silence(noise: NDArray[np.int16]) -> Iterator[Clip]:
     border = int(TRAINED_NOISE * len(noise))
     for for_test, part in ((False, noise[:border]), (True, noise[border:])):
         for first in range(0, len(part) - mel.SAMPLES + 1, mel.SAMPLES // 2):
-            yield for_test, SILENCE, part[first : first + mel.SAMPLES]
+            yield for_test, SILENCE, _seen(part[first : first + mel.SAMPLES])
+
+
+def _seen(heard: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Return the spectrogram of one second; a shorter clip is filled with zeros."""
+    second = np.zeros((1, mel.SAMPLES), np.int16)
+    second[0, : len(heard)] = heard[: mel.SAMPLES]
+    seen: NDArray[np.float32] = mel.log_mel(second)[0]
+    return seen
 
 
 def _samples(clips: list[Clip], path: Path) -> Samples:
-    """Return the spectrograms of clips; shorter ones are filled with zeros."""
-    sounds = np.zeros((len(clips), mel.SAMPLES), np.int16)
-    for row, (_, _, heard) in zip(sounds, clips, strict=True):
-        row[: len(heard)] = heard[: mel.SAMPLES]
-    labels = np.array([label for _, label, _ in clips], np.int64)
-    return checked(mel.log_mel(sounds), labels, SHAPE, len(CLASSES), str(path))
+    x = np.array([seen for _, _, seen in clips], np.float32).reshape(-1, *SHAPE)
+    y = np.array([label for _, label, _ in clips], np.int64)
+    return checked(x, y, SHAPE, len(CLASSES), str(path))

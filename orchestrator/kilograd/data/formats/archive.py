@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_DAMAGE = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
+DAMAGE = (
+    OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+"""What the standard library raises for a damaged archive."""
 
 
 def zip_names(path: Path) -> list[str]:
@@ -39,7 +43,7 @@ def _explained(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         message = f"{path}: no such file"
         raise KilogradError(message) from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         message = f"{path}: not an archive, or damaged: {error}"
         raise KilogradError(message, AGAIN) from error
 

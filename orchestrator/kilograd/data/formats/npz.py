@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import lzma
 import zipfile
-import zlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kilograd.data.formats.archive import DAMAGE
 from kilograd.data.formats.checks import AGAIN, checked
 from kilograd.errors import KilogradError
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
     from kilograd.types import Samples, Shape
 
-_DAMAGE = (OSError, EOFError, ValueError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
-
 
 def names(path: Path, hint: str = AGAIN) -> tuple[str, ...]:
     """Return the names of the arrays in the file."""
@@ -31,7 +28,7 @@ def names(path: Path, hint: str = AGAIN) -> tuple[str, ...]:
     except FileNotFoundError as error:
         message = f"{path}: no such file"
         raise KilogradError(message) from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         message = f"{path}: not an .npz file, or damaged: {error}"
         raise KilogradError(message, hint) from error
 
@@ -50,7 +47,7 @@ def _array(path: Path, name: str, hint: str) -> NDArray[Any]:
     try:
         with np.load(path, allow_pickle=False) as file:
             array: NDArray[Any] = file[name]
-    except _DAMAGE as error:
+    except DAMAGE as error:
         message = f"{path}: cannot read {name}: {error}"
         raise KilogradError(message, hint) from error
     return array
