@@ -19,9 +19,8 @@ int32_t kg_join_u8(int32_t count, const uint8_t *a, const uint8_t *b, const kg_a
         if (b != NULL) {
             sum += (b[i] - KG_ERROR_ZERO) * quant->b_weight;
         }
-        int32_t value = (sum + half) >> quant->shift;
-        largest = kg_largest(largest, value);
-        dx[i] = (uint8_t)kg_clamp(KG_ERROR_ZERO + value, 0, 255);
+        largest = kg_largest(largest, sum);
+        dx[i] = (uint8_t)kg_clamp(KG_ERROR_ZERO + ((sum + half) >> quant->shift), 0, 255);
     }
     return largest;
 }

@@ -66,11 +66,14 @@ void kg_best_u8_add_outer(const kg_parameter_u8_t *p, const kg_training_t *train
     }
 }
 
-// Shifts every g by `by` bits: right with stochastic rounding, left saturating. The unit 2^g_shift
-// moves with it.
+// Shifts every g by `by` bits: right with stochastic rounding, left saturating.
 static void shift_gradients(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t by) {
     int16_t *g = p->g;
     uint32_t u = row_dither(p, training, RESCALE_STREAM, training->updates, 0);
+    if (by == 0) {
+        return;
+    }
+    by = kg_clamp(by, -15, 30);  // nothing of 16 bits is left beyond
     for (int32_t i = 0; i < p->matrix.rows * p->matrix.columns; i++) {
         if (by > 0) {
             g[i] = (int16_t)((g[i] + kg_dither_bits(u, by)) >> by);
@@ -89,12 +92,9 @@ static void follow_error_exponent(const kg_parameter_u8_t *p, const kg_training_
         return;
     }
     p->state->e_exponent = p->error->exponent;
-    p->state->g_shift -= change;
-    if (p->state->g_shift < 0) {
-        int32_t by = -p->state->g_shift;
-        shift_gradients(p, training, by > 30 ? 30 : by);
-        p->state->g_shift = 0;
-    }
+    int32_t unit = p->state->g_shift - change;
+    p->state->g_shift = kg_clamp(unit, 0, LARGEST_SHIFT);
+    shift_gradients(p, training, p->state->g_shift - unit);
     kg_requant_t factor = kg_requant_make(kg_exp2i(-change));
     for (int32_t row = 0; row < p->matrix.rows; row++) {
         p->gb[row] = kg_requant(p->gb[row], factor);
@@ -175,6 +175,12 @@ static void survey_row(const kg_parameter_u8_t *p, int32_t row, layer_survey_t *
     }
 }
 
+static void step_bias(int32_t *b, int32_t step) {
+    int64_t value = (int64_t)*b - step;
+    value = value > KG_BIAS_LIMIT ? KG_BIAS_LIMIT : value;
+    *b = (int32_t)(value < -KG_BIAS_LIMIT ? -KG_BIAS_LIMIT : value);
+}
+
 // A row without gradients, or with equal ones, is left as it is: no step, no drift.
 static void update_row(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,
                        layer_survey_t *survey) {
@@ -186,7 +192,7 @@ static void update_row(const kg_parameter_u8_t *p, const kg_training_t *training
         float per_unit = training->rate / (m.deviation * p->state->w_scale);
         step_weights(p, m, per_unit, row, u, survey);
         float unit = p->x_scale * p->x_scale * kg_exp2i(p->state->g_shift);
-        p->b[row] -= kg_round((float)p->gb[row] * per_unit / unit);
+        step_bias(&p->b[row], kg_round((float)p->gb[row] * per_unit / unit));
     } else {
         survey_row(p, row, survey);
     }
@@ -225,7 +231,8 @@ static void requantise_weights(const kg_parameter_u8_t *p, const kg_training_t *
         u += KG_DITHER_STEP;
     }
     for (int32_t row = 0; row < p->matrix.rows; row++) {
-        p->b[row] = kg_round((float)p->b[row] * (old_scale / scale));
+        int32_t bias = kg_round((float)p->b[row] * (old_scale / scale));
+        p->b[row] = kg_clamp(bias, -KG_BIAS_LIMIT, KG_BIAS_LIMIT);
     }
     p->state->w_scale = scale;
     p->quant->w_zero = zero;

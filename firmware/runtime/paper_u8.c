@@ -88,7 +88,8 @@ static void write_row(const kg_parameter_u8_t *p, row_step_t s, int32_t row, flo
     }
     float bias = (float)p->b[row] * p->x_scale * s.scale;
     bias -= (float)p->gb[row] * p->error->scale * p->error_factor * s.per_unit;
-    p->b[row] = kg_round(bias / (p->x_scale * scale));
+    bias = bias / (p->x_scale * scale);
+    p->b[row] = kg_clamp(kg_round(bias), -KG_BIAS_LIMIT, KG_BIAS_LIMIT);
     p->gb[row] = 0;
 }
 

@@ -7,6 +7,9 @@
 #include "ops/dims.h"
 #include "runtime/error_scale.h"
 
+// Biases stay inside +-2^30, so that a bias and the sums of a layer cannot leave 32 bits together.
+#define KG_BIAS_LIMIT (1 << 30)
+
 // One row is one output channel (a structure), one column one weight of its fan-in.
 typedef struct {
     int32_t rows, columns;

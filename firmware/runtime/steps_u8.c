@@ -121,8 +121,9 @@ void kg_step_add_u8(const void *args, kg_training_t *training) {
 void kg_step_join_u8(const void *args, kg_training_t *training) {
     const kg_join_u8_t *a = args;
     (void)training;
-    int32_t peak = kg_join_u8(a->count, a->a, a->b, a->quant, a->mask, a->mask_zero, a->dx);
-    kg_error_scale_see(a->dx_scale, (float)peak * a->dx_scale->scale);
+    int32_t sum = kg_join_u8(a->count, a->a, a->b, a->quant, a->mask, a->mask_zero, a->dx);
+    float unit = a->dx_scale->scale * kg_exp2i(-a->quant->shift);
+    kg_error_scale_see(a->dx_scale, (float)sum * unit);
 }
 
 // Both ratios as integers over one power of two, the larger below 2^21.

@@ -83,15 +83,13 @@ class Oracle:
         self.seed = self.samples = self.updates = 0
         self.producer = {node.output: node for node in self.graph.nodes}
         self.needs_error = self._needs_error()
-        self.layers: dict[str, Layer] = {}
         self.scales: dict[str, Scale] = {}
         self.joins: dict[str, Join] = {}
         self.refreshes: dict[tuple[str, str], Refresh] = {}
         self.underflow: dict[str, tuple[int, int]] = {}
         """By error: elements that became zero without a reason, and all elements that were not masked."""
-        for node in self.graph.nodes:
-            if node.weight is not None:
-                self.layers[node.name] = self._layer(node)
+        weighted = (node for node in self.graph.nodes if node.weight is not None)
+        self.layers: dict[str, Layer] = {node.name: self._layer(node) for node in weighted}
         self._number_streams()
         self._dry_run()
 
@@ -287,11 +285,11 @@ class Oracle:
         self.refreshes.setdefault(("join", name), Refresh("join", name, above, name))
         join = self.joins.setdefault(name, join_weights(*(part.factor for part in parts)))
         sums = sum(part.values * weight for part, weight in zip(parts, (join.a_weight, join.b_weight), strict=False))
-        rounded = (sums + (1 << (join.shift - 1))) >> join.shift
         off = self._off(tensor) if last and self.rectified(tensor) else None
-        kept = rounded if off is None else np.where(off, 0, rounded)
-        self._see(scale, int(np.abs(kept).max()), scale.scale)
-        return Error(np.clip(kept, -128, 127), name, ONE, masked=True)
+        kept = sums if off is None else np.where(off, 0, sums)
+        self._see(scale, int(np.abs(kept).max()), scale.scale * F(2.0**-join.shift))
+        rounded = (kept + (1 << (join.shift - 1))) >> join.shift
+        return Error(np.clip(rounded, -128, 127), name, ONE, masked=True)
 
     def _see(self, scale: Scale, peak: int, unit: F) -> None:
         scale.peak = max(scale.peak, F(peak) * unit)

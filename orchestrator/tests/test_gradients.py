@@ -139,9 +139,6 @@ def in_real_units(twin: Twin, state: bytes, name: str) -> tuple[Array, Array]:
     return g * step * x_scale * 2.0**shift, gb * step
 
 
-JOINS = pytest.mark.xfail(reason="errors do not pass a join (see test_errors_pass_a_join)", strict=True)
-
-
 @pytest.mark.parametrize("configuration", ["uint8", "mixed"])
 @pytest.mark.parametrize(
     ("name", "least"),
@@ -150,7 +147,7 @@ JOINS = pytest.mark.xfail(reason="errors do not pass a join (see test_errors_pas
         ("mlp_784_64_10", 0.98),
         ("cnn8_16_fc64_fc10", 0.94),  # not trained: small differences of maxima route errors elsewhere
         ("branching", 0.94),
-        pytest.param("resnet_tiny", 0.94, marks=JOINS),
+        ("resnet_tiny", 0.94),
     ],
 )
 def test_quantised_gradients_correlate_with_float(twins: Twins, name: str, least: float, configuration: str) -> None:
