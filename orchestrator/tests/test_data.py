@@ -145,18 +145,19 @@ def test_shifted_digits_fool_a_model_of_digits_and_can_be_learnt() -> None:
     assert np.array_equal(shifted.test.y, digits.test.y)
 
 
-def test_images_are_grey_values_over_255(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("name", "last"), [("fashion_mnist", "Ankle boot"), ("kmnist", "wo"), ("mnist", "9")])
+def test_images_are_grey_values_over_255(name: str, last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pixels and labels come out as they were written; KILOGRAD_DATA is looked at first."""
     monkeypatch.setenv("KILOGRAD_DATA", str(tmp_path / "data"))
-    arrays = write_mnist(tmp_path / "data" / "fashion_mnist")
+    arrays = write_mnist(tmp_path / "data" / name)
 
-    clothes = load_dataset("fashion_mnist")
+    images = load_dataset(name)
 
-    assert clothes.train.x.dtype == np.float32
-    assert clothes.train.x.shape == (30, 1, 28, 28)
-    assert np.array_equal(np.rint(clothes.train.x[:, 0] * 255), arrays["train-images-idx3"])
-    assert np.array_equal(clothes.test.y, arrays["t10k-labels-idx1"])
-    assert clothes.classes[9] == "Ankle boot"
+    assert images.train.x.dtype == np.float32
+    assert images.train.x.shape == (30, 1, 28, 28)
+    assert np.array_equal(np.rint(images.train.x[:, 0] * 255), arrays["train-images-idx3"])
+    assert np.array_equal(images.test.y, arrays["t10k-labels-idx1"])
+    assert images.classes[9] == last
 
 
 def test_kmnist_is_split_by_its_index_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ CWRU bearing faults: 6313 + 2699 windows of 512 accelerations, a normal bearing 
 
 The drive-end sensor at 12 kHz, loads of 0 to 3 HP. Of each record the first 70 % is for training, the rest for testing;
 no two windows share a sample. A value is the acceleration divided by 0.34 g, the standard deviation of the training
-windows, so that most values lie within -1..1; the strongest shock is at 19.5.
+windows, so that most values lie within -1..1; the strongest shock is at 19.6.
 
 Source: Case Western Reserve University Bearing Data Center. Licence: none stated; public download, credit requested.
 Cite: CWRU Bearing Data Center; Smith, Randall, "Rolling element bearing diagnostics using the Case Western Reserve
