@@ -245,7 +245,7 @@ class BuiltinEngine:
         registers = list(fault.registers)
         lines = [
             f"at   {self._place(registers[15])}",
-            f"from {self._place(registers[14])}",
+            f"from {self._place(registers[14] - 2)}",  # the call, not what it returns to
             *_register_lines(registers),
         ]
         if text := _text(said[fault.output :]):

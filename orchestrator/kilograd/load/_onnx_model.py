@@ -29,6 +29,7 @@ OLDEST_OPSET = 7
 OWN_DOMAINS = ("", "ai.onnx")
 REARRANGING = ("Identity", "Reshape", "Transpose")  # of constants
 RESHAPING = ("Reshape", "Squeeze", "Unsqueeze")  # their further inputs tell a shape, which ONNX infers
+EXPORT_AGAIN = "export the model again, or copy the whole file"
 
 
 def read(path: Path) -> onnx.ModelProto:
@@ -40,10 +41,10 @@ def read(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
     except DecodeError as error:
         message = "not an ONNX file"
-        raise KilogradError(message) from error
+        raise KilogradError(message, EXPORT_AGAIN) from error
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         message = f"cannot be read: {_first_line(error)}"
-        raise KilogradError(message) from error
+        raise KilogradError(message, EXPORT_AGAIN) from error
     _check_opset(model)
     try:
         onnx.checker.check_model(model)
