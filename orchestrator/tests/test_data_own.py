@@ -208,6 +208,25 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
         load_dataset(f"{tmp_path}/pets")
 
 
+def test_a_link_to_nowhere_is_named(tmp_path: Path) -> None:
+    """Large files are often links, and their targets elsewhere: they must not be left out in silence."""
+    write_images(tmp_path / "pets", {"cat": 5, "dog": 5})
+    (tmp_path / "pets" / "dog" / "000.jpg").symlink_to(tmp_path / "nowhere.jpg")
+
+    with pytest.raises(KilogradError, match=r"dog/000\.jpg cannot be read: No such file"):
+        load_dataset(f"{tmp_path}/pets")
+
+
+def test_sixteen_bits_are_refused(tmp_path: Path) -> None:
+    """Pillow would clip them to 8 bits without a word."""
+    write_images(tmp_path / "pets", {"cat": 5, "dog": 5})
+    pixels = np.zeros((4, 5), np.uint16)
+    pytest.importorskip("PIL.Image").fromarray(pixels).save(tmp_path / "pets" / "cat" / "000.png")
+
+    with pytest.raises(KilogradError, match=r"cat/000\.png: pixels of the kind I;16 are not supported"):
+        load_dataset(f"{tmp_path}/pets")
+
+
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [

@@ -115,7 +115,7 @@ def _load_folder(path: Path) -> Dataset:
         message = f"{path}: classes in only one of train/ and test/: {lonely}"
         raise KilogradError(message, "both need the same folders")
     first = next(iter(trained.values()))[0]
-    shape = images.pixels(first.read_bytes(), str(first), hint=_FOLDER_HINT).shape
+    shape = _pixels(first).shape
     train, test = (_read(files, shape, first) for files in (trained, tested))
     return _judged(Dataset(path.name, train, test, tuple(trained)), path)
 
@@ -127,7 +127,7 @@ def _files(folder: Path) -> Files:
         message = f"{folder}: there are no folders of classes"
         raise KilogradError(message, _FOLDER_HINT)
     found = {
-        inner.name: [file for file in sorted(inner.iterdir()) if file.is_file() and not file.name.startswith(".")]
+        inner.name: [file for file in sorted(inner.iterdir()) if not file.is_dir() and not file.name.startswith(".")]
         for inner in classes
     }
     empty = [name for name, files in found.items() if not files]
@@ -156,12 +156,21 @@ def _read(found: Files, shape: tuple[int, ...], first: Path) -> Samples:
     files = [(file, label) for label, listed in enumerate(found.values()) for file in listed]
     x = np.empty((len(files), *shape), np.float32)
     for row, (file, _) in zip(x, files, strict=True):
-        image = images.pixels(file.read_bytes(), str(file), hint="take other files out of the folders of classes")
+        image = _pixels(file)
         if image.shape != shape:
             message = f"{file}: its shape is {image.shape}, that of {first} is {shape}"
             raise KilogradError(message, "all images need the same size and kind: (1 or 3 colours, height, width)")
         row[:] = image
     return Samples(x, np.array([label for _, label in files], np.int64))
+
+
+def _pixels(file: Path) -> NDArray[np.float32]:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        message = f"{file} cannot be read: {error.strerror}"
+        raise KilogradError(message, _FOLDER_HINT) from error
+    return images.pixels(content, str(file), hint="take other files out of the folders of classes")
 
 
 def _judged(data: Dataset, path: Path) -> Dataset:
