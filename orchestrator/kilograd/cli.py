@@ -153,16 +153,19 @@ def bench_engine(
     _print(report.to_json(result) if as_json else _pairs(result))
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def test(context: typer.Context) -> None:
+@app.command("test", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run_tests(context: typer.Context, as_json: Json = False) -> None:
     """
     Run kilograd's own tests: pytest, then the Robot suites.
 
     Arguments go to pytest; the Robot suites are then left out.
     """
-    from kilograd import selftest
+    from kilograd import report, selftest
 
-    raise typer.Exit(selftest.run(context.args))
+    outcome = selftest.run(context.args, quiet_stdout=as_json)
+    if as_json:
+        _print(report.to_json({kind: outcome.counts[kind] for kind in ("passed", "failed", "skipped")}))
+    raise typer.Exit(outcome.code)
 
 
 def command() -> Any:  # noqa: ANN401 - typer does not export the type

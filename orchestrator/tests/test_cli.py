@@ -229,6 +229,19 @@ def test_test_returns_the_exit_code_of_pytest(tmp_path: Path, checkout: Path, bo
     assert (checkout / "orchestrator" / "tests").is_dir()
 
 
+def test_test_counts_its_tests_for_machines(tmp_path: Path) -> None:
+    """One object on stdout; what the tests print goes to stderr."""
+    tests = ("print('noise')", "assert False", "pytest.skip()")
+    body = "".join(f"def test_{number}():\n    {line}\n" for number, line in enumerate(tests))
+    (tmp_path / "test_it.py").write_text(f"import pytest\n{body}")
+    command = [sys.executable, "-m", "kilograd", "test", "--json", "-p", "no:cacheprovider", str(tmp_path)]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert json.loads(done.stdout) == {"schema": 1, "passed": 1, "failed": 1, "skipped": 1}
+    assert done.returncode == 1
+
+
 @pytest.mark.parametrize(("keyword", "code"), [("No Operation", 0), ("Fail", 1)])
 def test_failed_robot_suites_fail_the_test_run(tmp_path: Path, keyword: str, code: int) -> None:
     """Robot's own exit codes count failed tests; ours do not."""
@@ -236,7 +249,7 @@ def test_failed_robot_suites_fail_the_test_run(tmp_path: Path, keyword: str, cod
     suites.mkdir()
     (suites / "one.robot").write_text(f"*** Test Cases ***\nIt Works\n    {keyword}\n")
 
-    assert selftest.run_robot(suites, tmp_path / "out") == code
+    assert selftest.run_robot(suites, tmp_path / "out").code == code
     assert (tmp_path / "out" / "output.xml").is_file()
 
 
