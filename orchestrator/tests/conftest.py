@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from command_line import Cli
 from kilograd import paths, toolchain
 from kilograd.__main__ import main
 from twins import Twins, make_twins
@@ -89,3 +90,13 @@ def place(warm: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, str(folder))
     monkeypatch.chdir(place.here)
     return place
+
+
+@pytest.fixture
+def cli(run_cli: RunCli, place: Place, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Return the command line, without a network."""
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return Cli(run_cli, place)
