@@ -4,23 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from kilograd import measure
-from kilograd.build import TooLargeError, build_firmware, build_kernels, build_twin
-from kilograd.data import load_dataset, take
-from kilograd.differentiate import select_layers
+from kilograd.build import TooLargeError, build_firmware, build_twin
 from kilograd.engines import open_engine
 from kilograd.engines.host import HostEngine
-from kilograd.errors import KilogradError
 from kilograd.link.session import Session
-from kilograd.load import load_model
-from kilograd.lower import Lowered, Settings, lower
+from kilograd.lower import Lowered, lower
+from kilograd.material import Material, prepare
 from kilograd.platforms.board import load_board
-from kilograd.pretrain import Pretraining, pretrain
 from kilograd.quantise import store_input
 from kilograd.report import Accuracy, BoardReport, PlanReport, Report
 from kilograd.schedule import Schedule, accuracy, make_schedule, train
@@ -30,34 +23,17 @@ from kilograd.workers import workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from pathlib import Path
 
     from kilograd.console import Progress
     from kilograd.experiment import Experiment
     from kilograd.platforms.board import Board
-    from kilograd.types import Graph, Samples
 
 STEPS = ("load", "pretrain", "quantise", "differentiate", "plan", "generate", "build", "run", "measure", "report")
 """What happens, in this order."""
 
-CALIBRATION_SAMPLES = 480  # of the data that the model learns, and of what it has learned before
 CHECKED_SAMPLES = 8  # test samples whose logits a board and the host must agree on, besides the trained state
 BOARDS_AT_ONCE = 2
-
-
-@dataclass(frozen=True)
-class Material:
-    """What all boards of an experiment share: the pretrained model, its data, what spans its value ranges."""
-
-    graph: Graph
-    train: Samples
-    test: Samples
-    before: Samples | None
-    """Test samples of the pretraining's data."""
-    calibration: NDArray[np.float32]
-    settings: Settings
-    kernels: Path
 
 
 @dataclass(frozen=True)
@@ -122,31 +98,6 @@ def plan_experiment(
     return reports
 
 
-def prepare(experiment: Experiment, out: Path, progress: Progress, *, pretrained: bool = True) -> Material:
-    """Load the data and the model, and pretrain it where the experiment says so."""
-    with progress.task("loading model and data"):
-        data = load_dataset(experiment.data.name)
-        classes = experiment.model.classes or len(data.classes)
-        seed = experiment.train.seed
-        graph = load_model(experiment.model.source, base=Path(), seed=seed, classes=classes)
-        _check_fit(graph, data.train, experiment.data.name)
-        settings = Settings(experiment.train.configuration, experiment.train.recipe, experiment.train.layers)
-        select_layers(graph, settings.layers)  # a wrong name must not show after minutes of pretraining
-        learn = _some(data.train, experiment.data.samples, seed)
-        test = _some(data.test, experiment.data.test_samples, seed)
-    kernels = _build_kernels(out, progress)
-    before, calibration = None, _calibration(learn)
-    if experiment.pretrain.data is not None:
-        known = load_dataset(experiment.pretrain.data)
-        _check_fit(graph, known.train, experiment.pretrain.data)
-        samples = _some(known.train, experiment.pretrain.samples, seed)
-        before, calibration = known.test, np.concatenate([_calibration(samples), calibration])
-        if pretrained:
-            how = Pretraining(known.name, experiment.pretrain.epochs, experiment.pretrain.learning_rate, seed)
-            graph = pretrain(graph, samples, how, out / "pretrain", kernels, progress)
-    return Material(graph, learn, test, before, calibration, settings, kernels)
-
-
 def make_reference(material: Material, out: Path, progress: Progress) -> Reference:
     """Build the host twin, and find the accuracies before anything is trained."""
     with progress.task("building the host twin"):
@@ -166,34 +117,9 @@ def _load_boards(names: Sequence[str]) -> list[Board]:
     return chips
 
 
-def _check_fit(graph: Graph, samples: Samples, name: str) -> None:
-    shape, (scores,), classes = graph.shapes[graph.input], graph.shapes[graph.output], int(samples.y.max()) + 1
-    if samples.x.shape[1:] != shape:
-        message = f"{graph.name} takes samples of shape {shape}, those of {name} have {samples.x.shape[1:]}"
-        raise KilogradError(message, "choose another model or data set")
-    if classes > scores:
-        message = f"{graph.name} tells {scores} classes apart, {name} has {classes}"
-        raise KilogradError(message, "set model.classes to the classes of the data, or leave it out")
-
-
-def _some(samples: Samples, count: int | None, seed: int) -> Samples:
-    """Return that many samples (seeded), or all where there are no more."""
-    if count is None or count >= len(samples):
-        return samples
-    return take(samples, count, np.random.default_rng(seed))
-
-
-def _calibration(samples: Samples) -> NDArray[np.float32]:
-    return samples.x[:CALIBRATION_SAMPLES]
-
-
-def _build_kernels(out: Path, progress: Progress) -> Path:
-    with progress.task("building the kernels"):
-        return build_kernels(out / "kernels")
-
-
 def _lower(material: Material, core: str, out: Path) -> Lowered:
-    return lower(material.graph, material.settings, material.calibration, core, material.kernels, out)
+    m = material
+    return lower(m.graph, m.settings, m.calibration, core, m.kernels, out, m.rehearsed)
 
 
 def _schedule(experiment: Experiment, material: Material, *, most: int | None) -> Schedule:

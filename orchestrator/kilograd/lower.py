@@ -40,18 +40,29 @@ class Lowered:
 
 
 def make_program(
-    graph: Graph, settings: Settings, calibration: NDArray[np.float32], core: str, kernels: Path
+    graph: Graph,
+    settings: Settings,
+    calibration: NDArray[np.float32],
+    core: str,
+    kernels: Path,
+    rehearsed: Graph | None = None,
 ) -> tuple[Program, Plan]:
     """Return the program for a core ("host", "cortex-m4", ...) and its plan; `kernels` is the library of kernels."""
     trained = select_layers(graph, settings.layers)
-    quantised = quantise(graph, settings.configuration, calibration, trained)
+    quantised = quantise(graph, settings.configuration, calibration, trained, rehearsed)
     program = differentiate(quantised, trained, settings.recipe, load_kernels(core, kernels))
     return program, plan(program)
 
 
 def lower(
-    graph: Graph, settings: Settings, calibration: NDArray[np.float32], core: str, kernels: Path, out: Path
+    graph: Graph,
+    settings: Settings,
+    calibration: NDArray[np.float32],
+    core: str,
+    kernels: Path,
+    out: Path,
+    rehearsed: Graph | None = None,
 ) -> Lowered:
     """Return the program for a core, its plan, and its tables as a C file in `out`."""
-    program, placed = make_program(graph, settings, calibration, core, kernels)
+    program, placed = make_program(graph, settings, calibration, core, kernels, rehearsed)
     return Lowered(program, placed, generate(program, placed, out))

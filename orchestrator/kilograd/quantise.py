@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    Ranges = Mapping[str, tuple[float, float]]
+
 CONFIGURATIONS = ("uint8", "mixed", "float32")
 SAME_FORMAT = ("flatten", "max_pool", "relu")  # the output keeps the input's scale and zero point
 WEIGHT_MARGIN = 0.05  # of the range, on both sides of a weight that will be trained
@@ -24,7 +26,11 @@ LEVELS = 255
 
 
 def quantise(
-    graph: Graph, configuration: str, calibration: NDArray[np.float32], trained: frozenset[str]
+    graph: Graph,
+    configuration: str,
+    calibration: NDArray[np.float32],
+    trained: frozenset[str],
+    rehearsed: Graph | None = None,
 ) -> QuantisedGraph:
     """
     Return the graph in its storage formats.
@@ -34,11 +40,15 @@ def quantise(
         configuration: "uint8", "mixed" (the last weighted layer in float32) or "float32".
         calibration: samples (n, *input shape) that span the values to expect.
         trained: names of the layers that train; their weights get a margin in their range.
+        rehearsed: the same model after training in float, where `graph` has not been trained yet: activations grow
+            while a model learns, and their ranges must hold them.
 
     """
     dtypes = _node_dtypes(graph, configuration)
     bordered = _insert_borders(graph, dtypes)
     ranges = _ranges(bordered, calibration)
+    if rehearsed is not None:
+        ranges = _union(ranges, _ranges(_insert_borders(rehearsed, dtypes), calibration))
     formats = _formats(bordered, ranges, dtypes)
     weights = {node.name: _stored(node, formats, trained) for node in bordered.nodes if node.weight is not None}
     return QuantisedGraph(bordered, formats, weights)
@@ -95,7 +105,7 @@ def _insert_borders(graph: Graph, dtypes: dict[str, str]) -> Graph:
     return Graph(graph.name, graph.input, output, tuple(nodes), shapes)
 
 
-def _ranges(graph: Graph, calibration: NDArray[np.float32]) -> Mapping[str, tuple[float, float]]:
+def _ranges(graph: Graph, calibration: NDArray[np.float32]) -> Ranges:
     """Return the smallest and largest value of every tensor over the samples, with 0 inside."""
     if not np.isfinite(calibration).all():
         message = "the calibration samples hold values that are not finite"
@@ -104,7 +114,11 @@ def _ranges(graph: Graph, calibration: NDArray[np.float32]) -> Mapping[str, tupl
     return {name: (min(0.0, float(t.min())), max(0.0, float(t.max()))) for name, t in tensors.items()}
 
 
-def _formats(graph: Graph, ranges: Mapping[str, tuple[float, float]], dtypes: Mapping[str, str]) -> dict[str, Format]:
+def _union(a: Ranges, b: Ranges) -> Ranges:
+    return {name: (min(a[name][0], b[name][0]), max(a[name][1], b[name][1])) for name in a}
+
+
+def _formats(graph: Graph, ranges: Ranges, dtypes: Mapping[str, str]) -> dict[str, Format]:
     first = dtypes[graph.nodes[0].name]
     formats = {graph.input: _format(*ranges[graph.input]) if first == "uint8" else Format("float32")}
     for node in graph.nodes:
