@@ -1,5 +1,5 @@
-*** Comments ***
-SPDX-License-Identifier: Apache-2.0
+# SPDX-License-Identifier: Apache-2.0
+# Every board, one thing after another: what a user sees it do.
 
 *** Settings ***
 Documentation       A model knows handwritten digits; then the sensor changes, and boards learn to read it again.
