@@ -92,7 +92,7 @@ def test_a_fault_names_function_line_caller_and_registers(name: str, tmp_path: P
 
     source = (tmp_path / "program.s").read_text(encoding="utf-8").splitlines()
     line = next(number for number, text in enumerate(source, 1) if "str r5" in text)
-    call = next(number for number, text in enumerate(source, 1) if "b stop" in text)
+    call = next(number for number, text in enumerate(source, 1) if "bl broken" in text)
     assert f"at   broken+0x4 (program.s:{line})" in error.hint
     assert f"(program.s:{call})" in error.hint.splitlines()[1]
     assert "r5 12345678" in error.hint
