@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     Draw = Callable[[int], Array]
 
 FIRST_SHIFT = 6
+LARGEST_SHIFT = 24
+LARGEST_BIAS = 2**30
 OUTPUT_EXPONENT = -7
 GRADIENT, UPDATE, RESCALE, REQUANTISE = 0, 0x10000, 0x20000, 0x20001  # purposes of the dither
 
@@ -87,10 +89,10 @@ def _follow_exponent(layer: Layer, error: Scale, draw: Draw) -> None:
     if change == 0:
         return
     layer.e_exponent = error.exponent
-    layer.g_shift -= change
-    if layer.g_shift < 0:
-        _shift(layer, min(-layer.g_shift, 30), draw)
-        layer.g_shift = 0
+    unit = layer.g_shift - change
+    layer.g_shift = min(max(unit, 0), LARGEST_SHIFT)
+    if layer.g_shift != unit:
+        _shift(layer, max(min(layer.g_shift - unit, 30), -15), draw)
     layer.gb = requant(layer.gb, F(2.0**-change))
 
 
@@ -115,7 +117,8 @@ def _update_row(layer: Layer, row: int, peak: int, rate: F, u: Array) -> tuple[b
     q = layer.w[row] - ((multiply_15(d, factor) + (u >> 16)) >> 16)
     layer.w[row] = np.clip(q, 0, 255)
     unit = layer.x_scale * layer.x_scale * F(2.0**layer.g_shift)
-    layer.b[row] -= int(nearest(F(layer.gb[row]) * per_unit / unit))
+    step = np.clip(nearest(F(layer.gb[row]) * per_unit / unit), -(2**31), 2**31 - 1)
+    layer.b[row] = np.clip(layer.b[row] - step, -LARGEST_BIAS, LARGEST_BIAS)
     return bool((q < 0).any()), bool((q > 255).any())
 
 
@@ -126,7 +129,7 @@ def _rescale(layer: Layer, peak: int, draw: Draw) -> None:
     if by == 0:
         while layer.g_shift + by > 0 and need * 2 ** (1 - by) < INT16_MAX:
             by -= 1
-    if peak == 0 or by == 0 or layer.g_shift + by > 24:
+    if peak == 0 or by == 0 or layer.g_shift + by > LARGEST_SHIFT:
         return
     _shift(layer, by, draw)
     layer.g_shift += by
@@ -156,7 +159,7 @@ def _requantise(layer: Layer, low: F, high: F, draw: Draw) -> None:
     fine = requant(layer.w - layer.w_zero, ratio * F(65536))
     u = draw(REQUANTISE)
     layer.w = np.clip(zero + ((fine + (u >> 16)) >> 16), 0, 255)
-    layer.b = nearest(layer.b.astype(F) * ratio)
+    layer.b = np.clip(nearest(layer.b.astype(F) * ratio), -LARGEST_BIAS, LARGEST_BIAS)
     layer.w_scale, layer.w_zero = scale, zero
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,6 +203,22 @@ def test_requant_make_is_exact_and_equal_on_the_host(maths: Maths, rng: np.rando
     np.testing.assert_array_equal(np.ldexp(multiplier.astype(np.float64), -shift), x[normal].astype(np.float64))
     assert ((multiplier >= 2**30) & (shift >= 1) & (shift <= 62)).all()
     assert (pairs[x < low] == (0, 1)).all()
+
+
+def test_add_weights_are_the_nearest_integers(rng: np.random.Generator) -> None:
+    """Two ratios share one power of two; the larger uses 20 bits, so that sums of products stay inside 32."""
+    for exponent in range(-12, 8):
+        ratios = np.float32(2.0**exponent * rng.uniform(0.01, 1, (50, 2)))
+        for a, b in [*ratios, np.float32([2.0**exponent, 0])]:
+            weights = fixed_point.add_weights(a, b)
+            shift = weights["shift"]
+
+            assert abs(weights["a_weight"] - Fraction(float(a)) * 2**shift) <= Fraction(1, 2)
+            assert abs(weights["b_weight"] - Fraction(float(b)) * 2**shift) <= Fraction(1, 2)
+            assert 1 <= shift <= 30
+            largest = max(weights["a_weight"], weights["b_weight"])
+            assert largest <= 2**20
+            assert largest >= 2**19 or shift == 30
 
 
 # --- dither ----------------------------------------------------------------------------------------------------------
