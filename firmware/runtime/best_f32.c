@@ -6,6 +6,7 @@
 #include "runtime/update.h"
 
 #define MOMENTUM 0.875f
+#define SAME 0x1p-12f  // of the mean: gradients that differ by less are equal but for rounding
 
 void kg_best_f32_add_row(const kg_parameter_f32_t *p, int32_t row, const float *sums) {
     float *g = p->g + (size_t)row * (size_t)p->matrix.columns;
@@ -42,7 +43,7 @@ static void update_row(const kg_parameter_f32_t *p, int32_t row, float rate) {
     float *w = p->w + (size_t)row * (size_t)p->matrix.columns;
     float mean = mean_of(g, p->matrix.columns);
     float deviation = deviation_of(g, p->matrix.columns, mean);
-    float per_unit = deviation > 0.0f ? rate / deviation : 0.0f;
+    float per_unit = deviation > SAME * kg_maxf(mean, -mean) ? rate / deviation : 0.0f;
     for (int32_t k = 0; k < p->matrix.columns; k++) {
         w[k] -= (g[k] - mean) * per_unit;
         g[k] *= MOMENTUM;

@@ -3,12 +3,12 @@
 #include "runtime/dither.h"
 #include "runtime/math.h"
 
-#define MAP(name, input, output)                                                   \
-    void map_##name(int32_t count, const input *x, output *y);                     \
-    void map_##name(int32_t count, const input *x, output *y) {                    \
-        for (int32_t i = 0; i < count; i++) {                                      \
-            y[i] = kg_##name(x[i]);                                                \
-        }                                                                          \
+#define MAP(name, input, output)                                                                   \
+    void map_##name(int32_t count, const input *x, output *y);                                     \
+    void map_##name(int32_t count, const input *x, output *y) {                                    \
+        for (int32_t i = 0; i < count; i++) {                                                      \
+            y[i] = kg_##name(x[i]);                                                                \
+        }                                                                                          \
     }
 
 MAP(expf, float, float)

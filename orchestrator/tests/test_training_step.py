@@ -16,6 +16,7 @@ from kilograd.graph import make_graph
 from kilograd.quantise import CONFIGURATIONS
 from kilograd.schedule import make_schedule, train
 from kilograd.state import read_array, split_state
+from kilograd.types import Samples
 from kilograd.zoo import _layers as layer
 from kilograd.zoo import build_model
 from oracle import SCALE, Oracle
@@ -353,6 +354,19 @@ def test_training_loss_falls_on_a_changed_sensor(twins: Twins, configuration: st
     assert after.losses.mean() < before.losses.mean() / 3
     assert before.accuracy < 0.7
     assert after.accuracy > 0.85
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_images_of_one_colour_do_not_destroy_a_model(twins: Twins, configuration: str, recipe: str) -> None:
+    """All gradients of a row are equal then: what is left of them without the mean is rounding, and no direction."""
+    twin = twins.get(build_model("mlp_784_64_10", seed=1), configuration, recipe)
+    grey = twin.store(Samples(np.full((BATCH, 1, 28, 28), 0.3, np.float32), np.arange(BATCH)))
+    with twin.session() as session:
+        session.configure(SEED, 0, BATCH, 1e-3)
+        losses = [session.train(*grey).losses.mean() for _ in range(5)]
+
+    assert max(losses) == losses[0]
 
 
 def test_saturation_and_underflow_are_rare(twins: Twins) -> None:
