@@ -30,7 +30,12 @@ def test_an_interrupted_run_ends_at_once_and_the_next_one_works(cli: Cli, engine
     endless = ("--set", "train.steps=1000000000", "--set", "train.epochs=20000", "--set", "pretrain.epochs=1")
     command = ["run", "digits", "--json", "--out", cli.place.out, "--engine", engine, "--board", "nrf52840", *endless]
     with subprocess.Popen(
-        [sys.executable, "-m", "kilograd", *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "kilograd", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell in the background hands on that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as process:
         for line in process.stderr:
             if line.startswith(f"training on {where} ..."):
