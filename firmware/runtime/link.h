@@ -31,6 +31,7 @@ typedef enum {
     // seed u32, planned updates u32, batch u32, initial rate f32 -> nothing; restarts the counters
     KG_LINK_CONFIGURE = 2,
     // offset u32, bytes -> nothing; writes into the input tensor
+    // The next TRAIN or EVALUATE uses up what is written: its memory may serve other tensors then.
     KG_LINK_INPUT = 3,
     // label u32 -> loss f32, predicted u32; forward, backward, and the update when the batch is
     // full. KG_ERROR_RANGE before the first CONFIGURE.

@@ -11,8 +11,8 @@ from kilograd.build import TooLargeError, build_firmware, build_twin
 from kilograd.engines import open_engine
 from kilograd.engines.host import HostEngine
 from kilograd.link.session import Session
-from kilograd.lower import Lowered, lower
-from kilograd.material import Material, prepare
+from kilograd.lower import Lowered, lower, make_program
+from kilograd.material import Material, load_material, teach
 from kilograd.platforms.board import load_board
 from kilograd.quantise import store_input
 from kilograd.report import Accuracy, BoardReport, PlanReport, Report
@@ -70,7 +70,10 @@ def run_experiment(
 
     """
     chips = [] if engine == "host" else _load_boards(boards)
-    material = prepare(experiment, out, progress)
+    material = load_material(experiment, out, progress)
+    if chips and not any(_may_fit(material, board) for board in chips):
+        return Report(tuple(_unfit(material, board, engine, out / board.name) for board in chips))
+    material = teach(material, experiment, out, progress)
     reference = make_reference(material, out, progress)
     if engine == "host":
         return Report((_run_on_host(experiment, material, reference, progress),))
@@ -90,7 +93,7 @@ def plan_experiment(
 ) -> list[PlanReport]:
     """Return whether and how the model fits each board; nothing is trained."""
     chips = _load_boards(boards)
-    material = prepare(experiment, out, progress, pretrained=False)
+    material = load_material(experiment, out, progress)
     reports = []
     for board in chips:
         with progress.task(f"planning for {board.name}"):
@@ -127,6 +130,19 @@ def _schedule(experiment: Experiment, material: Material, *, most: int | None) -
     return make_schedule(
         len(material.train), how.epochs, how.batch, how.rate, how.seed, most=most, decays=how.recipe == "best"
     )
+
+
+def _may_fit(material: Material, board: Board) -> bool:
+    """Tell whether a board's memories hold the plan: sizes do not depend on what the model has learned."""
+    m = material
+    program, plan = make_program(m.graph, m.settings, m.calibration[:1], board.core, m.kernels)
+    return measure.plan_report(program, plan, board, None).fits
+
+
+def _unfit(material: Material, board: Board, engine: str, out: Path) -> BoardReport:
+    """Say what a board lacks, without training anything."""
+    plan = _plan(material, board, out)[1]
+    return BoardReport(board.name, engine, plan.fits, plan.ram, plan.flash, plan=plan)
 
 
 def _plan(material: Material, board: Board, out: Path) -> tuple[Lowered, PlanReport, Path | None]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +46,8 @@ class Material:
     kernels: Path
 
 
-def prepare(experiment: Experiment, out: Path, progress: Progress, *, pretrained: bool = True) -> Material:
-    """Load the data and the model; pretrain it where the experiment says so, rehearse where it starts untrained."""
+def load_material(experiment: Experiment, out: Path, progress: Progress) -> Material:
+    """Load the data and the model, as it is before any training."""
     with progress.task("loading model and data"):
         data = load_dataset(experiment.data.name)
         classes = experiment.model.classes or len(data.classes)
@@ -58,21 +58,36 @@ def prepare(experiment: Experiment, out: Path, progress: Progress, *, pretrained
         select_layers(graph, settings.layers)  # a wrong name must not show after minutes of pretraining
         learn = _some(data.train, experiment.data.samples, seed)
         test = _some(data.test, experiment.data.test_samples, seed)
+        before, calibration = None, _calibration(learn)
+        if experiment.pretrain.data is not None:
+            before = load_dataset(experiment.pretrain.data).test
+            calibration = np.concatenate([_calibration(_earlier(experiment, graph)), calibration])
     with progress.task("building the kernels"):
         kernels = build_kernels(out / "kernels")
-    before, calibration, rehearsed = None, _calibration(learn), None
+    return Material(graph, learn, test, before, calibration, None, settings, kernels)
+
+
+def teach(material: Material, experiment: Experiment, out: Path, progress: Progress) -> Material:
+    """Pretrain the model where the experiment says so; rehearse it where it starts untrained."""
+    folder, seed, graph = out / "pretrain", experiment.train.seed, material.graph
     if experiment.pretrain.data is not None:
-        known = load_dataset(experiment.pretrain.data)
-        _check_fit(graph, known.train, experiment.pretrain.data)
-        samples = _some(known.train, experiment.pretrain.samples, seed)
-        before, calibration = known.test, np.concatenate([_calibration(samples), calibration])
-        if pretrained:
-            how = Pretraining(known.name, experiment.pretrain.epochs, experiment.pretrain.learning_rate, seed)
-            graph = pretrain(graph, samples, how, out / "pretrain", kernels, progress)
-    elif pretrained and _needs_rehearsal(experiment):
-        how = Pretraining(data.name, experiment.train.epochs, min(experiment.train.rate, REHEARSAL_RATE), seed)
-        rehearsed = pretrain(graph, learn, how, out / "pretrain", kernels, progress)
-    return Material(graph, learn, test, before, calibration, rehearsed, settings, kernels)
+        samples, how = _earlier(experiment, graph), experiment.pretrain
+        pretraining = Pretraining(experiment.pretrain.data, how.epochs, how.learning_rate, seed)
+        return replace(material, graph=pretrain(graph, samples, pretraining, folder, material.kernels, progress))
+    if _needs_rehearsal(experiment):
+        rate = min(experiment.train.rate, REHEARSAL_RATE)
+        pretraining = Pretraining(experiment.data.name, experiment.train.epochs, rate, seed)
+        rehearsed = pretrain(graph, material.train, pretraining, folder, material.kernels, progress)
+        return replace(material, rehearsed=rehearsed)
+    return material
+
+
+def _earlier(experiment: Experiment, graph: Graph) -> Samples:
+    """Return the samples of the pretraining."""
+    name = experiment.pretrain.data or experiment.data.name
+    samples = load_dataset(name).train
+    _check_fit(graph, samples, name)
+    return _some(samples, experiment.pretrain.samples, experiment.train.seed)
 
 
 def _needs_rehearsal(experiment: Experiment) -> bool:

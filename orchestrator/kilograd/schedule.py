@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kilograd.errors import KilogradError
 from kilograd.quantise import store_input
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ def make_schedule(
     rng = np.random.default_rng(seed)
     order = np.concatenate([rng.permutation(available) for _ in range(epochs)])
     count = len(order) if most is None else min(len(order), most)
-    whole = count - count % batch if count >= batch else count
+    if count < batch:
+        message = f"{count} training samples are fewer than one minibatch of {batch}: nothing would be learned"
+        raise KilogradError(message, "take more samples, steps or epochs, or a smaller batch")
+    whole = count - count % batch
     return Schedule(order[:whole].astype(np.int64), batch, rate, seed, decays)
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kilograd.errors import KilogradError
 from kilograd.link.session import Results
 from kilograd.schedule import CHUNK, accuracy, make_schedule, train
 from kilograd.types import Format, Samples
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from kilograd.link.session import Session
 
 FORM = Format("uint8", 1.0, 0)
-SIZES = {"available": st.integers(1, 300), "epochs": st.integers(1, 4), "batch": st.integers(1, 64)}
+SIZES = {"available": st.integers(64, 300), "epochs": st.integers(1, 4), "batch": st.integers(1, 64)}
 
 
 @given(**SIZES, seed=st.integers(0, 2**31))
@@ -32,7 +33,7 @@ def test_every_epoch_visits_every_sample_once(available: int, epochs: int, batch
     schedule = make_schedule(available, epochs, batch, 0.1, seed)
 
     total = available * epochs
-    whole = total - total % batch if total >= batch else total
+    whole = total - total % batch
     assert len(schedule.order) == whole
     assert schedule.planned_updates == whole // batch
     for start in range(0, whole - available + 1, available):
@@ -41,7 +42,7 @@ def test_every_epoch_visits_every_sample_once(available: int, epochs: int, batch
     assert len(set(rest.tolist())) == len(rest)
 
 
-@given(**SIZES, most=st.integers(1, 400))
+@given(**SIZES, most=st.integers(64, 400))
 @settings(deadline=None)
 def test_most_cuts_the_order_and_changes_nothing_else(available: int, epochs: int, batch: int, most: int) -> None:
     """A short run is the beginning of the long one."""
@@ -52,6 +53,13 @@ def test_most_cuts_the_order_and_changes_nothing_else(available: int, epochs: in
     assert len(short.order) > min(most, available * epochs) - batch
     common = min(len(short.order), len(full.order))
     np.testing.assert_array_equal(short.order[:common], full.order[:common])
+
+
+@pytest.mark.parametrize(("available", "most"), [(20, None), (300, 47)])
+def test_less_than_a_minibatch_is_refused(available: int, most: int | None) -> None:
+    """No update would ever come, and nothing would tell."""
+    with pytest.raises(KilogradError, match="fewer than one minibatch of 48"):
+        make_schedule(available, 1, 48, 0.1, 1, most=most)
 
 
 def test_the_seed_decides_the_order() -> None:
