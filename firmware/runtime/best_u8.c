@@ -18,6 +18,7 @@
 #define SAMPLE_STREAM 0u  // purposes of the dither, added to the layer's stream
 #define UPDATE_STREAM 0x10000u
 #define RESCALE_STREAM 0x20000u
+#define REQUANTISE_STREAM 0x20001u
 
 typedef struct {
     int32_t peak;  // largest |g|
@@ -224,7 +225,7 @@ static void requantise_weights(const kg_parameter_u8_t *p, const kg_training_t *
     float scale = (high - low) / 255.0f;
     int32_t zero = kg_clamp(kg_round(-low / scale), 0, 255);
     kg_requant_t factor = kg_requant_make(old_scale / scale * 65536.0f);
-    uint32_t u = row_dither(p, training, RESCALE_STREAM + 1, training->updates, 0);
+    uint32_t u = row_dither(p, training, REQUANTISE_STREAM, training->updates, 0);
     for (int32_t i = 0; i < p->matrix.rows * p->matrix.columns; i++) {
         int32_t value = kg_requant(p->w[i] - p->quant->w_zero, factor);
         p->w[i] = (uint8_t)kg_clamp(zero + ((value + (int32_t)(u >> 16)) >> 16), 0, 255);
