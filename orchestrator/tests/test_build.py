@@ -241,9 +241,7 @@ def test_private_copy_is_found_when_path_has_none(tmp_path: Path, monkeypatch: p
     assert toolchain.arm_compiler().command == (str(program),)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("KILOGRAD_COMPILER", "icc"), ("KILOGRAD_TOOLCHAIN", "/nowhere")]
-)
+@pytest.mark.parametrize(("name", "value"), [("KILOGRAD_COMPILER", "icc"), ("KILOGRAD_TOOLCHAIN", "/nowhere")])
 def test_wrong_setting_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A setting that is spelled wrong must not fall back to another compiler in silence."""
     monkeypatch.setenv(name, value)

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+
 from kilograd.engines import engine_names, open_engine
 from kilograd.engines.host import HostEngine
 from kilograd.errors import KilogradError

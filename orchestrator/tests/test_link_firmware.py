@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+
 from kilograd import paths
 from kilograd.link import protocol
 from kilograd.link.protocol import Kind, Status
@@ -97,7 +98,7 @@ def test_python_speaks_the_version_of_the_header() -> None:
 
 def test_boot_line_names_the_model(twin: Path) -> None:
     """People who open the serial port see what runs."""
-    done = subprocess.run([twin], input=b"", capture_output=True, check=True)  # noqa: S603 - the twin just built
+    done = subprocess.run([twin], input=b"", capture_output=True, check=True)
 
     assert done.stdout == b"kilograd standin development ready\n"
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from kilograd import paths, tools
 from kilograd.link import frames
 from kilograd.link.frames import DamagedFrameError, Splitter

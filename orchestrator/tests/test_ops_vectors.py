@@ -22,7 +22,7 @@ BIAS = np.array([0.5, -0.5], np.float32)
 
 
 @pytest.mark.parametrize(("relu", "expected"), [(False, [[6.5, -5.5]]), (True, [[6.5, 0.0]])])
-def test_linear_is_a_matrix_product(relu: bool, expected: list[list[float]]) -> None:  # noqa: FBT001 - a case
+def test_linear_is_a_matrix_product(relu: bool, expected: list[list[float]]) -> None:
     """1 + 2 + 3 + 0.5 and -4 + 5 - 6 - 0.5."""
     node = Node("fc", "linear", ("x",), "y", {"relu": relu}, WEIGHT, BIAS)
 
@@ -34,7 +34,7 @@ def test_linear_is_a_matrix_product(relu: bool, expected: list[list[float]]) -> 
 
 
 @pytest.mark.parametrize(("relu", "expected"), [(False, [[-2.0, 2.0]]), (True, [[0.0, 2.0]])])
-def test_add_sums_elements(relu: bool, expected: list[list[float]]) -> None:  # noqa: FBT001 - a case
+def test_add_sums_elements(relu: bool, expected: list[list[float]]) -> None:
     """The join of a residual block, with its ReLU."""
     node = Node("sum", "add", ("a", "b"), "y", {"relu": relu})
     a, b = np.array([[1, 1]], np.float32), np.array([[-3, 1]], np.float32)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
 from kilograd.engines.host import HostEngine
 from kilograd.errors import KilogradError
 from kilograd.link import frames, protocol

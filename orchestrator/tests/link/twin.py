@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
 from kilograd import paths, tools
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Answer(NamedTuple):
 
 def talk(twin: Path, stream: bytes) -> list[Answer]:
     """Send a stream to a fresh twin and return its answers, all of which must be intact."""
-    done = subprocess.run([twin], input=stream, capture_output=True, check=False, timeout=60)  # noqa: S603 - the twin just built
+    done = subprocess.run([twin], input=stream, capture_output=True, check=False, timeout=60)
     bodies = [body for body in done.stdout.partition(b"\n")[2].split(b"\0") if body]
     contents = intact_frames(done.stdout)
 
