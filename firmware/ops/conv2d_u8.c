@@ -11,52 +11,20 @@
 #include "ops/depthwise.h"
 #include "ops/error.h"
 #include "ops/requant.h"
+#include "ops/taps_u8.h"
 #include "ops/window.h"
 
-// A listed operand: its value, and where its partner is, relative to a base.
-typedef struct {
-    int32_t offset;
-    int32_t value;
-} tap_t;
-
-typedef struct {
-    const tap_t *first;
-    const tap_t *end;
-} list_t;
-
-// sum over the list of value * partner[offset], four taps at a time.
-static int32_t dot(list_t list, const uint8_t *partner) {
-    const tap_t *tap = list.first;
+static int32_t total(kg_tap_list_t list) {
     int32_t sum = 0;
-    if (((list.end - tap) & 1) != 0) {
-        sum += tap[0].value * partner[tap[0].offset];
-        tap += 1;
-    }
-    if (((list.end - tap) & 2) != 0) {
-        sum += tap[0].value * partner[tap[0].offset];
-        sum += tap[1].value * partner[tap[1].offset];
-        tap += 2;
-    }
-    for (; tap < list.end; tap += 4) {
-        sum += tap[0].value * partner[tap[0].offset];
-        sum += tap[1].value * partner[tap[1].offset];
-        sum += tap[2].value * partner[tap[2].offset];
-        sum += tap[3].value * partner[tap[3].offset];
-    }
-    return sum;
-}
-
-static int32_t total(list_t list) {
-    int32_t sum = 0;
-    for (const tap_t *tap = list.first; tap < list.end; tap++) {
+    for (const kg_tap_t *tap = list.first; tap < list.end; tap++) {
         sum += tap->value;
     }
     return sum;
 }
 
 // Appends the values that are not zero, with offsets first, first + step, ... Returns the new end.
-static tap_t *append(tap_t *end, const uint8_t *values, int32_t count, int32_t zero, int32_t first,
-                     int32_t step) {
+static kg_tap_t *append(kg_tap_t *end, const uint8_t *values, int32_t count, int32_t zero,
+                        int32_t first, int32_t step) {
     for (int32_t j = 0; j < count; j++) {
         int32_t value = values[j] - zero;
         if (value != 0) {
@@ -76,7 +44,7 @@ typedef struct {
     const kg_conv_quant_t *quant;
     int32_t ins, outs, columns;
     const uint8_t *maps, *w;
-    tap_t *taps;
+    kg_tap_t *taps;
 } group_t;
 
 static group_t group_of(const kg_conv_dims_t *dims, const kg_conv_quant_t *quant, void *scratch) {
@@ -94,17 +62,17 @@ size_t kg_conv2d_u8_forward_scratch_bytes(const kg_conv_dims_t *dims) {
     if (kg_conv_is_depthwise(dims)) {
         return kg_depthwise_u8_forward_scratch_bytes(dims);
     }
-    return (size_t)kg_conv_columns(dims) * sizeof(tap_t);
+    return (size_t)kg_conv_columns(dims) * sizeof(kg_tap_t);
 }
 
 // Lists the window of output position (r, c) in (i, u, v) order.
-static list_t list_window(const group_t *group, int32_t r, int32_t c) {
+static kg_tap_list_t list_window(const group_t *group, int32_t r, int32_t c) {
     const kg_conv_dims_t *dims = group->dims;
     int32_t top = r * dims->stride_height - dims->pad_top;
     int32_t left = c * dims->stride_width - dims->pad_left;
     kg_range_t us = kg_taps_inside(top, dims->kernel_height, dims->in_height);
     kg_range_t vs = kg_taps_inside(left, dims->kernel_width, dims->in_width);
-    tap_t *end = group->taps;
+    kg_tap_t *end = group->taps;
     for (int32_t i = 0; i < group->ins; i++) {
         for (int32_t u = us.first; u < us.end; u++) {
             int32_t from = (i * dims->in_height + top + u) * dims->in_width + left + vs.first;
@@ -113,7 +81,7 @@ static list_t list_window(const group_t *group, int32_t r, int32_t c) {
                 append(end, group->maps + from, vs.end - vs.first, group->quant->x_zero, offset, 1);
         }
     }
-    return (list_t){group->taps, end};
+    return (kg_tap_list_t){group->taps, end};
 }
 
 static uint8_t finish(int32_t sum, const kg_conv_quant_t *quant) {
@@ -125,10 +93,10 @@ static uint8_t finish(int32_t sum, const kg_conv_quant_t *quant) {
 static void forward_position(const group_t *group, int32_t r, int32_t c, const int32_t *b,
                              uint8_t *y) {
     int32_t plane = group->dims->out_height * group->dims->out_width;
-    list_t list = list_window(group, r, c);
+    kg_tap_list_t list = list_window(group, r, c);
     int32_t correction = group->quant->w_zero * total(list);
     for (int32_t o = 0; o < group->outs; o++) {
-        int32_t sum = b[o] - correction + dot(list, group->w + o * group->columns);
+        int32_t sum = b[o] - correction + kg_taps_dot_u8(list, group->w + o * group->columns);
         y[o * plane] = finish(sum, group->quant);
     }
 }
@@ -165,28 +133,28 @@ static int32_t list_capacity(const kg_conv_dims_t *dims) {
 }
 
 size_t kg_conv2d_u8_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
-    return (size_t)list_capacity(dims) * sizeof(tap_t);
+    return (size_t)list_capacity(dims) * sizeof(kg_tap_t);
 }
 
 // Lists the errors of the rows from *r on, as many as fit, and moves *r. The offset is that of the
 // element under tap (0, v), vertically perhaps in the padding; columns whose tap is left out.
-static list_t list_rows(const kg_conv_dims_t *dims, const uint8_t *e, int32_t v, int32_t *r,
-                        tap_t *taps) {
+static kg_tap_list_t list_rows(const kg_conv_dims_t *dims, const uint8_t *e, int32_t v, int32_t *r,
+                               kg_tap_t *taps) {
     int32_t left = v - dims->pad_left;
     kg_range_t cols = kg_outputs_inside(left, dims->stride_width, dims->in_width, dims->out_width);
     left += cols.first * dims->stride_width;
-    const tap_t *last_start = taps + list_capacity(dims) - dims->out_width;
-    tap_t *end = taps;
+    const kg_tap_t *last_start = taps + list_capacity(dims) - dims->out_width;
+    kg_tap_t *end = taps;
     for (; *r < dims->out_height && end <= last_start; ++*r) {
         int32_t top = *r * dims->stride_height - dims->pad_top;
         end = append(end, e + *r * dims->out_width + cols.first, cols.end - cols.first,
                      KG_ERROR_ZERO, top * dims->in_width + left, dims->stride_width);
     }
-    return (list_t){taps, end};
+    return (kg_tap_list_t){taps, end};
 }
 
 // Leaves out the errors whose partner would lie above or below a map of `plane` elements.
-static list_t trim(list_t list, int32_t shift, int32_t plane) {
+static kg_tap_list_t trim(kg_tap_list_t list, int32_t shift, int32_t plane) {
     while (list.first < list.end && list.first->offset + shift < 0) {
         list.first++;
     }
@@ -197,18 +165,18 @@ static list_t trim(list_t list, int32_t shift, int32_t plane) {
 }
 
 // Adds the listed errors to row[., u, v] for all u.
-static void add_list(const group_t *group, int32_t v, list_t errors, int32_t *row) {
+static void add_list(const group_t *group, int32_t v, kg_tap_list_t errors, int32_t *row) {
     const kg_conv_dims_t *dims = group->dims;
     int32_t plane = dims->in_height * dims->in_width;
     int32_t taps = dims->kernel_height * dims->kernel_width;
     int32_t zero = group->quant->x_zero;
     for (int32_t u = 0; u < dims->kernel_height; u++) {
-        list_t inside = trim(errors, u * dims->in_width, plane);
+        kg_tap_list_t inside = trim(errors, u * dims->in_width, plane);
         int32_t correction = zero == 0 ? 0 : zero * total(inside);
         const uint8_t *from = group->maps + u * dims->in_width;
         int32_t *to = row + u * dims->kernel_width + v;
         for (int32_t i = 0; i < group->ins; i++, from += plane, to += taps) {
-            *to += dot(inside, from) - correction;
+            *to += kg_taps_dot_u8(inside, from) - correction;
         }
     }
 }
@@ -225,7 +193,7 @@ void kg_conv2d_u8_weight_gradient(const kg_conv_dims_t *dims, const uint8_t *x, 
     }
     for (int32_t v = 0; v < dims->kernel_width; v++) {
         for (int32_t r = 0; r < dims->out_height;) {
-            list_t errors = list_rows(dims, e, v, &r, scratch);
+            kg_tap_list_t errors = list_rows(dims, e, v, &r, scratch);
             add_list(&group, v, errors, row);
         }
     }
@@ -238,7 +206,7 @@ size_t kg_conv2d_u8_input_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
         return kg_depthwise_u8_input_gradient_scratch_bytes(dims);
     }
     return (size_t)(kg_conv_group_outputs(dims) * dims->kernel_height * dims->kernel_width) *
-           sizeof(tap_t);
+           sizeof(kg_tap_t);
 }
 
 // The outputs that read one input position, and that position counted from the start of the
@@ -249,10 +217,10 @@ typedef struct {
 } readers_t;
 
 // Lists the errors of these outputs; offsets are into w[.,0,.,.] of the group.
-static list_t list_errors(const group_t *group, const readers_t *at) {
+static kg_tap_list_t list_errors(const group_t *group, const readers_t *at) {
     const kg_conv_dims_t *dims = group->dims;
     int32_t v = at->k - at->cols.first * dims->stride_width;
-    tap_t *end = group->taps;
+    kg_tap_t *end = group->taps;
     for (int32_t o = 0; o < group->outs; o++) {
         for (int32_t r = at->rows.first; r < at->rows.end; r++) {
             int32_t from = (o * dims->out_height + r) * dims->out_width + at->cols.first;
@@ -262,7 +230,7 @@ static list_t list_errors(const group_t *group, const readers_t *at) {
                          offset, -dims->stride_width);
         }
     }
-    return (list_t){group->taps, end};
+    return (kg_tap_list_t){group->taps, end};
 }
 
 // One input position in all channels of a group; mask and dx start at the group and the position.
@@ -272,7 +240,7 @@ static int32_t gather(const group_t *group, const readers_t *at, const uint8_t *
     const kg_conv_quant_t *quant = group->quant;
     int32_t plane = dims->in_height * dims->in_width;
     int32_t largest = 0;
-    list_t list = list_errors(group, at);
+    kg_tap_list_t list = list_errors(group, at);
     int32_t correction = quant->w_zero * total(list);
     for (int32_t i = 0; i < group->ins; i++) {
         if (mask != NULL && mask[i * plane] <= quant->x_zero) {
@@ -280,7 +248,7 @@ static int32_t gather(const group_t *group, const readers_t *at, const uint8_t *
             continue;
         }
         const uint8_t *w = group->w + i * dims->kernel_height * dims->kernel_width;
-        int32_t sum = dot(list, w) - correction;
+        int32_t sum = kg_taps_dot_u8(list, w) - correction;
         largest = kg_largest(largest, sum);
         dx[i * plane] = kg_error(sum, quant->backward);
     }

@@ -4,6 +4,7 @@
 
 #include "ops/error.h"
 #include "ops/requant.h"
+#include "ops/taps_u8.h"
 
 // sum_i w[i] (x[i] - z_x), four inputs at a time.
 static int32_t dot(const uint8_t *x, const uint8_t *w, int32_t count, int32_t x_zero) {
@@ -70,24 +71,18 @@ void kg_linear_u8_weight_gradient(const kg_conv_dims_t *dims, const uint8_t *x, 
     }
 }
 
-// An error that is not zero, and where its row of weights starts.
+// The errors that are not zero, each with the start of its row of weights, and their sum.
 typedef struct {
-    int32_t offset;
-    int32_t value;
-} tap_t;
-
-typedef struct {
-    const tap_t *first;
-    const tap_t *end;
+    kg_tap_list_t list;
     int32_t total;
-} list_t;
+} errors_t;
 
 size_t kg_linear_u8_input_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
-    return (size_t)dims->out_channels * sizeof(tap_t);
+    return (size_t)dims->out_channels * sizeof(kg_tap_t);
 }
 
-static list_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e, tap_t *taps) {
-    tap_t *end = taps;
+static errors_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e, kg_tap_t *taps) {
+    kg_tap_t *end = taps;
     int32_t total = 0;
     for (int32_t o = 0; o < dims->out_channels; o++) {
         int32_t value = e[o] - KG_ERROR_ZERO;
@@ -98,36 +93,14 @@ static list_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e, tap_t *t
             total += value;
         }
     }
-    return (list_t){taps, end, total};
-}
-
-// sum over the listed errors of w[o,i] (e[o] - 128), four at a time; w starts at column i.
-static int32_t column_dot(list_t errors, const uint8_t *w) {
-    const tap_t *tap = errors.first;
-    int32_t sum = 0;
-    if (((errors.end - tap) & 1) != 0) {
-        sum += tap[0].value * w[tap[0].offset];
-        tap += 1;
-    }
-    if (((errors.end - tap) & 2) != 0) {
-        sum += tap[0].value * w[tap[0].offset];
-        sum += tap[1].value * w[tap[1].offset];
-        tap += 2;
-    }
-    for (; tap < errors.end; tap += 4) {
-        sum += tap[0].value * w[tap[0].offset];
-        sum += tap[1].value * w[tap[1].offset];
-        sum += tap[2].value * w[tap[2].offset];
-        sum += tap[3].value * w[tap[3].offset];
-    }
-    return sum;
+    return (errors_t){{taps, end}, total};
 }
 
 // dx[i] = clamp(128 + rq(sum_o (w[o,i] - z_w) (e[o] - 128)), 0, 255), 128 where mask[i] <= z_x
 int32_t kg_linear_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e, const uint8_t *w,
                                     const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx,
                                     void *scratch) {
-    list_t errors = list_errors(dims, e, scratch);
+    errors_t errors = list_errors(dims, e, scratch);
     int32_t excess = quant->w_zero * errors.total;
     int32_t largest = 0;
     for (int32_t i = 0; i < dims->in_channels; i++) {
@@ -135,7 +108,7 @@ int32_t kg_linear_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e
             dx[i] = KG_ERROR_ZERO;
             continue;
         }
-        int32_t sum = column_dot(errors, w + i) - excess;
+        int32_t sum = kg_taps_dot_u8(errors.list, w + i) - excess;
         largest = kg_largest(largest, sum);
         dx[i] = kg_error(sum, quant->backward);
     }
