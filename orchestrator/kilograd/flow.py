@@ -10,7 +10,7 @@ from kilograd import measure
 from kilograd.build import TooLargeError, build_firmware, build_twin
 from kilograd.engines import open_engine
 from kilograd.engines.host import HostEngine
-from kilograd.link.session import Session
+from kilograd.link.session import Session, hash_state
 from kilograd.lower import Lowered, lower, make_program
 from kilograd.material import Material, load_material, teach
 from kilograd.platforms.board import load_board
@@ -72,7 +72,8 @@ def run_experiment(
     chips = [] if engine == "host" else _load_boards(boards)
     material = load_material(experiment, out, progress)
     if chips and not any(_may_fit(material, board) for board in chips):
-        return Report(tuple(_unfit(material, board, engine, out / board.name) for board in chips))
+        plans = (_plan(material, board, out / board.name)[1] for board in chips)
+        return Report(tuple(_without_room(plan, engine) for plan in plans))
     material = teach(material, experiment, out, progress)
     reference = make_reference(material, out, progress)
     if engine == "host":
@@ -139,10 +140,9 @@ def _may_fit(material: Material, board: Board) -> bool:
     return measure.plan_report(program, plan, board, None).fits
 
 
-def _unfit(material: Material, board: Board, engine: str, out: Path) -> BoardReport:
-    """Say what a board lacks, without training anything."""
-    plan = _plan(material, board, out)[1]
-    return BoardReport(board.name, engine, plan.fits, plan.ram, plan.flash, plan=plan)
+def _without_room(plan: PlanReport, engine: str) -> BoardReport:
+    """Return the report of a board that nothing was run on: its plan says why."""
+    return BoardReport(plan.board, engine, plan.fits, plan.ram, plan.flash, plan=plan)
 
 
 def _plan(material: Material, board: Board, out: Path) -> tuple[Lowered, PlanReport, Path | None]:
@@ -176,7 +176,8 @@ def _train_twin(reference: Reference, material: Material, schedule: Schedule, pr
 def _result(session: Session, lowered: Lowered, material: Material) -> Trained:
     x = store_input(material.test.x[:CHECKED_SAMPLES], lowered.program.input_format)
     logits = session.evaluate(x, material.test.y[:CHECKED_SAMPLES]).logits.tobytes()
-    return Trained(session.read_state(), session.state_hash(), logits)
+    state = session.read_state()
+    return Trained(state, hash_state(state), logits)
 
 
 def _run_on_board(
@@ -193,7 +194,7 @@ def _run_on_board(
     with progress.task(f"building for {board.name}"):
         lowered, plan, elf = _plan(material, board, out / board.name)
     if elf is None:
-        return BoardReport(board.name, engine, plan.fits, plan.ram, plan.flash, plan=plan), None
+        return _without_room(plan, engine), None
     samples, form = len(schedule.order), lowered.program.input_format
     with (
         open_engine(engine, elf, board, time_limit_s=experiment.run.time_limit_s) as chip,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from kilograd.console import Progress
     from kilograd.experiment import Experiment
-    from kilograd.types import Graph, Samples
+    from kilograd.types import Dataset, Graph, Samples
 
 CALIBRATION_SAMPLES = 480  # of the data that the model learns, and of what it has learned before
 REHEARSAL_RATE = 5e-4
@@ -60,8 +60,9 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
         test = _some(data.test, experiment.data.test_samples, seed)
         before, calibration = None, _calibration(learn)
         if experiment.pretrain.data is not None:
-            before = load_dataset(experiment.pretrain.data).test
-            calibration = np.concatenate([_calibration(_earlier(experiment, graph)), calibration])
+            known = load_dataset(experiment.pretrain.data)
+            before = known.test
+            calibration = np.concatenate([_calibration(_earlier(experiment, graph, known)), calibration])
     with progress.task("building the kernels"):
         kernels = build_kernels(out / "kernels")
     return Material(graph, learn, test, before, calibration, None, settings, kernels)
@@ -71,7 +72,8 @@ def teach(material: Material, experiment: Experiment, out: Path, progress: Progr
     """Pretrain the model where the experiment says so; rehearse it where it starts untrained."""
     folder, seed, graph = out / "pretrain", experiment.train.seed, material.graph
     if experiment.pretrain.data is not None:
-        samples, how = _earlier(experiment, graph), experiment.pretrain
+        samples = _earlier(experiment, graph, load_dataset(experiment.pretrain.data))
+        how = experiment.pretrain
         pretraining = Pretraining(experiment.pretrain.data, how.epochs, how.learning_rate, seed)
         return replace(material, graph=pretrain(graph, samples, pretraining, folder, material.kernels, progress))
     if _needs_rehearsal(experiment):
@@ -82,12 +84,10 @@ def teach(material: Material, experiment: Experiment, out: Path, progress: Progr
     return material
 
 
-def _earlier(experiment: Experiment, graph: Graph) -> Samples:
+def _earlier(experiment: Experiment, graph: Graph, known: Dataset) -> Samples:
     """Return the samples of the pretraining."""
-    name = experiment.pretrain.data or experiment.data.name
-    samples = load_dataset(name).train
-    _check_fit(graph, samples, name)
-    return _some(samples, experiment.pretrain.samples, experiment.train.seed)
+    _check_fit(graph, known.train, known.name)
+    return _some(known.train, experiment.pretrain.samples, experiment.train.seed)
 
 
 def _needs_rehearsal(experiment: Experiment) -> bool:

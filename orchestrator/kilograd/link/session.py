@@ -47,6 +47,11 @@ class Results:
         return float(np.count_nonzero(self.predicted == self.labels) / max(len(self.labels), 1))
 
 
+def hash_state(state: bytes) -> str:
+    """Return the first 16 hex digits of the SHA-256 of a state."""
+    return hashlib.sha256(state).hexdigest()[:HASH_DIGITS]
+
+
 class Session:
     """Speaks the link protocol with the firmware that an engine runs; the engine stays its owner's."""
 
@@ -106,7 +111,7 @@ class Session:
 
     def state_hash(self) -> str:
         """Return the first 16 hex digits of the SHA-256 of the state."""
-        return hashlib.sha256(self.read_state()).hexdigest()[:HASH_DIGITS]
+        return hash_state(self.read_state())
 
     def profile(self) -> Profile:
         """Return what the firmware has measured about itself."""
