@@ -33,7 +33,7 @@ REFUSED: dict[str, tuple[list[onnx.NodeProto], Weights, tuple[str, ...]]] = {
     "batch norm without convolution": (
         [node("BatchNormalization", f"x {NORM}", "y")],
         norm_weights(3),
-        ("BatchNormalization_y", "folded into a Conv, Gemm or MatMul"),
+        ("BatchNormalization_y", "folded into a convolution or linear layer"),
     ),
     "batch norm behind a relu": (
         [CONV, node("Relu", "map", "on"), node("BatchNormalization", f"on {NORM}", "y")],

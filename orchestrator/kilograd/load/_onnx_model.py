@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
-import re
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -13,7 +11,8 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from kilograd.errors import KilogradError
-from kilograd.load._onnx_nodes import TRANSLATORS, map_shape, refusal
+from kilograd.load._nodes import map_shape
+from kilograd.load._onnx_nodes import TRANSLATORS, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -156,16 +155,6 @@ def attributes(proto: onnx.NodeProto) -> dict[str, object]:
 def label(proto: onnx.NodeProto) -> str:
     """Return what people know a node by: its name, else the tensor that it makes."""
     return proto.name or proto.output[0]
-
-
-def identifier(name: str, kind: str, taken: set[str]) -> str:
-    """Return a name as an identifier that nobody has taken, and take it; a nameless thing is called by its kind."""
-    stem = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_") or kind.lower()
-    stem = stem if stem[0].isalpha() else f"{kind.lower()}_{stem}"
-    numbered = (f"{stem}_{number}" for number in itertools.count(2))
-    free = next(candidate for candidate in itertools.chain([stem], numbered) if candidate not in taken)
-    taken.add(free)
-    return free
 
 
 def _check_opset(model: onnx.ModelProto) -> None:

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+What operators of every format become.
+
+A function returns a new node, the node before it in a changed form (a folded BatchNorm, a fused ReLU, an added bias),
+or the name of its input tensor where nothing changes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from kilograd.types import Attribute, Node
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from kilograd.errors import KilogradError
+    from kilograd.types import Shape
+
+MAP_RANK = 3
+RECTIFIED = ("conv2d", "linear", "add")
+NO_PADS = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A computed input; `maker` is the node that makes it, unless something else reads it, too."""
+
+    name: str
+    shape: Shape
+    maker: Node | None
+
+
+class Place(Protocol):
+    """Where an operator stands: the name that its node will have, and how it complains."""
+
+    @property
+    def name(self) -> str:
+        """Return the name for the new node."""
+
+    def refusal(self, reason: str, hint: str = "") -> KilogradError:
+        """Return the error that names the place, the reason, and what would work."""
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A BatchNorm as it is used after training: one value of each for every channel."""
+
+    scale: NDArray[np.float32]
+    shift: NDArray[np.float32]
+    mean: NDArray[np.float32]
+    variance: NDArray[np.float32]
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class Sliding:
+    """A window's movement; sizes are (height, width), pads (top, left, bottom, right)."""
+
+    stride: tuple[int, int] = (1, 1)
+    pads: tuple[int, ...] = NO_PADS
+    dilation: tuple[int, int] = (1, 1)
+    ceil: bool = False
+
+    def attributes(self, place: Place, x: Tensor) -> dict[str, Attribute]:
+        """Return stride and pads, for a window over a feature map."""
+        size(place, x)
+        if self.dilation != (1, 1):
+            raise refuse(place, f"it has dilations {list(self.dilation)}", "dilation 1 works")
+        return {"stride": self.stride, "pads": self.pads}
+
+
+def refuse(place: Place, reason: str, hint: str = "") -> KilogradError:
+    """Return the error that names the place, the reason, and what would work."""
+    return place.refusal(reason, hint)
+
+
+def map_shape(shape: Shape) -> Shape:
+    """Return a sample's shape in kilograd: (channels, length) is a map of height 1."""
+    return (shape[0], 1, shape[1]) if len(shape) == MAP_RANK - 1 else shape
+
+
+def size(place: Place, x: Tensor) -> tuple[int, int]:
+    """Return height and width of a feature map."""
+    if len(x.shape) != MAP_RANK:
+        raise refuse(place, f"it needs (channels, height, width), got {x.shape}")
+    return x.shape[1], x.shape[2]
+
+
+def conv2d(
+    place: Place, x: Tensor, weight: NDArray[np.float32], bias: NDArray[np.float32] | None, how: Sliding, groups: int
+) -> Node:
+    """Return a convolution; a 1-D weight gets height 1."""
+    if weight.ndim not in (MAP_RANK, MAP_RANK + 1):
+        raise refuse(place, f"it is {weight.ndim - 2}-dimensional", "1-D and 2-D convolutions work")
+    weight = weight[:, :, None, :] if weight.ndim == MAP_RANK else weight
+    bias = np.zeros(len(weight), np.float32) if bias is None else bias
+    attributes: dict[str, Attribute] = {**how.attributes(place, x), "groups": groups, "relu": False}
+    return Node(place.name, "conv2d", (x.name,), place.name, attributes, weight, bias)
+
+
+def linear(place: Place, x: Tensor, weight: NDArray[np.float32], bias: NDArray[np.float32] | None) -> Node:
+    """Return a linear layer; the weight is (outputs, features)."""
+    bias = np.zeros(len(weight), np.float32) if bias is None else bias
+    return Node(place.name, "linear", (x.name,), place.name, {"relu": False}, np.ascontiguousarray(weight), bias)
+
+
+def add(place: Place, a: Tensor, b: Tensor) -> Node:
+    """Return the sum of two tensors."""
+    return Node(place.name, "add", (a.name, b.name), place.name, {"relu": False})
+
+
+def add_bias(place: Place, x: Tensor, values: NDArray[np.float32], rank: int) -> Node:
+    """Return the layer before this place with a larger bias; `rank` is that of x with the batch, in its own format."""
+    maker, _, bias = _foldable(place, x, "a constant can only be added as the bias of")
+    moved = bias + per_output(place, values, (1, len(bias), *(1,) * (rank - 2)))
+    return replace(maker, bias=moved)
+
+
+def batch_norm(place: Place, x: Tensor, norm: Norm) -> Node:
+    """Return the layer before this place with the normalisation in its weights."""
+    maker, weight, bias = _foldable(place, x, "it can only be folded into")
+    variance = norm.variance.astype(np.float64) + norm.epsilon
+    if (variance <= 0).any():
+        raise refuse(place, "its variance is negative")
+    factor = norm.scale.astype(np.float64) / np.sqrt(variance)
+    folded = weight * factor.reshape(-1, *(1,) * (weight.ndim - 1))
+    moved = (bias - norm.mean.astype(np.float64)) * factor + norm.shift
+    return replace(maker, weight=folded.astype(np.float32), bias=moved.astype(np.float32))
+
+
+def relu(place: Place, x: Tensor) -> Node:
+    """Return the layer before this place with a rectifier, or a rectifier of its own."""
+    if x.maker is not None and x.maker.op in RECTIFIED:
+        return replace(x.maker, attributes={**x.maker.attributes, "relu": True})
+    return Node(place.name, "relu", (x.name,), place.name)
+
+
+def max_pool(place: Place, x: Tensor, kernel: tuple[int, int], how: Sliding) -> Node:
+    """Return a max-pooling."""
+    return _pool(place, "max_pool", x, kernel, how)
+
+
+def average_pool(place: Place, x: Tensor, kernel: tuple[int, int], how: Sliding, *, counts_pads: bool) -> Node:
+    """Return an average pooling."""
+    if any(how.pads) and not counts_pads:
+        raise refuse(place, "it leaves its padding out of the mean", "count_include_pad=1 works, and no padding")
+    return _pool(place, "average_pool", x, kernel, how)
+
+
+def global_average(place: Place, x: Tensor) -> Node:
+    """Return the mean of the whole map."""
+    whole = size(place, x)
+    return _pool(place, "average_pool", x, whole, Sliding(whole))
+
+
+def reshape(place: Place, x: Tensor, shape: Shape) -> Node | str:
+    """Return what brings a sample to `shape`: nothing, or a flatten."""
+    if map_shape(shape) == x.shape:
+        return x.name
+    features = math.prod(x.shape)
+    if shape == (features,):
+        return Node(place.name, "flatten", (x.name,), place.name)
+    raise refuse(place, f"it makes {(1, *shape)} of one sample of {x.shape}", f"(1, {features}) works")
+
+
+def softmax(place: Place, x: Tensor, *, is_last: bool) -> str:
+    """Leave a softmax over the classes out: the loss brings it."""
+    if not is_last or len(x.shape) != 1:
+        raise refuse(place, f"it stands inside the model, on {x.shape}", "a softmax over the classes at the end works")
+    return x.name
+
+
+def per_output(place: Place, values: NDArray[np.float32], shape: Shape) -> NDArray[np.float32]:
+    """Return one value for each output channel of a constant that broadcasts to `shape` (1, outputs, 1...)."""
+    try:
+        return np.broadcast_to(values, shape).reshape(-1).copy()
+    except ValueError as error:
+        raise refuse(place, f"its constant {values.shape} is no bias: one value for each of {shape[1]}") from error
+
+
+def pair(place: Place, values: Sequence[int], default: int) -> tuple[int, int]:
+    """Return (height, width) of a window's sizes; `default` is the height of a 1-D one."""
+    if len(values) not in (1, 2):
+        raise refuse(place, f"it is {len(values)}-dimensional", "1-D and 2-D windows work")
+    return (default, values[0]) if len(values) == 1 else (values[0], values[1])
+
+
+def _pool(place: Place, op: str, x: Tensor, kernel: tuple[int, int], how: Sliding) -> Node:
+    attributes = how.attributes(place, x)
+    if how.ceil:
+        top, left, bottom, right = how.pads
+        steps = zip(x.shape[1:], (top + bottom, left + right), kernel, how.stride, strict=True)
+        if any((length + pad - taps) % stride for length, pad, taps, stride in steps):
+            raise refuse(place, "its ceil_mode adds windows that reach over the edge", "ceil_mode=0 works")
+    return Node(place.name, op, (x.name,), place.name, {"kernel": kernel, **attributes})
+
+
+def _foldable(place: Place, x: Tensor, task: str) -> tuple[Node, NDArray[np.float32], NDArray[np.float32]]:
+    """Return the weighted node before this one, its weight and bias, if nothing else reads it and it has no ReLU."""
+    maker = x.maker
+    if maker is None or maker.weight is None or maker.bias is None or maker.attributes["relu"]:
+        raise refuse(place, f"{task} a convolution or linear layer right before it whose output nothing else reads")
+    return maker, maker.weight, maker.bias
