@@ -100,6 +100,9 @@ class Model(_Strict):
     classes: int | None = Field(
         default=None, gt=1, description="outputs of a built-in model; default: the classes of the data"
     )
+    reset: int = Field(
+        default=0, ge=0, description="layers, counted from the end, that begin with fresh weights after the pretraining"
+    )
 
 
 class Data(_Strict):

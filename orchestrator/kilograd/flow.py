@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kilograd.console import Progress
     from kilograd.experiment import Experiment
     from kilograd.platforms.board import Board
+    from kilograd.types import Samples
 
 STEPS = ("load", "pretrain", "quantise", "differentiate", "plan", "generate", "build", "run", "measure", "report")
 """What happens, in this order."""
@@ -78,7 +79,7 @@ def run_experiment(
     reference = make_reference(material, out, progress)
     if engine == "host":
         return Report((_run_on_host(experiment, material, reference, progress),))
-    schedule = _schedule(experiment, material, most=experiment.train.steps)
+    schedule = schedule_for(experiment, material, most=experiment.train.steps)
     with workers(BOARDS_AT_ONCE, progress) as (pool, shown):
         twin = pool.submit(_train_twin, reference, material, schedule, shown)
         runs = [
@@ -105,13 +106,24 @@ def plan_experiment(
 def make_reference(material: Material, out: Path, progress: Progress) -> Reference:
     """Build the host twin, and find the accuracies before anything is trained."""
     with progress.task("building the host twin"):
-        lowered = _lower(material, "host", out / "host")
+        lowered = lower_for(material, "host", out / "host")
         twin = build_twin([lowered.source], out / "host" / "build")
-    sets = [samples for samples in (material.before, material.test) if samples is not None]
-    with progress.task("testing the untrained model", sum(map(len, sets))) as task, HostEngine(twin) as engine:
-        session, form = Session(engine), lowered.program.input_format
-        shares = [accuracy(session, samples, form, task.advance) for samples in sets]
-    return Reference(lowered, twin, shares[0] if material.before is not None else None, shares[-1])
+    form = lowered.program.input_format
+    with progress.task("testing the untrained model", len(material.test)) as task, HostEngine(twin) as engine:
+        after = accuracy(Session(engine), material.test, form, task.advance)
+    before = None if material.before is None else _before(material, material.before, lowered, twin, out, progress)
+    return Reference(lowered, twin, before, after)
+
+
+def _before(
+    material: Material, samples: Samples, lowered: Lowered, twin: Path, out: Path, progress: Progress
+) -> float:
+    """Return the accuracy after pretraining: of the model as it starts, or as it was before it forgot layers."""
+    if material.rehearsed is not None:
+        lowered = lower_for(replace(material, graph=material.rehearsed, rehearsed=None), "host", out / "pretrained")
+        twin = build_twin([lowered.source], out / "pretrained" / "build")
+    with progress.task("testing the pretrained model", len(samples)) as task, HostEngine(twin) as engine:
+        return accuracy(Session(engine), samples, lowered.program.input_format, task.advance)
 
 
 def _load_boards(names: Sequence[str]) -> list[Board]:
@@ -121,12 +133,14 @@ def _load_boards(names: Sequence[str]) -> list[Board]:
     return chips
 
 
-def _lower(material: Material, core: str, out: Path) -> Lowered:
+def lower_for(material: Material, core: str, out: Path) -> Lowered:
+    """Return the program of a material for a core, with its plan and its tables as a C file in `out`."""
     m = material
     return lower(m.graph, m.settings, m.calibration, core, m.kernels, out, m.rehearsed)
 
 
-def _schedule(experiment: Experiment, material: Material, *, most: int | None) -> Schedule:
+def schedule_for(experiment: Experiment, material: Material, *, most: int | None) -> Schedule:
+    """Return the experiment's schedule, cut to `most` training samples."""
     how = experiment.train
     return make_schedule(
         len(material.train), how.epochs, how.batch, how.rate, how.seed, most=most, decays=how.recipe == "best"
@@ -147,7 +161,7 @@ def _without_room(plan: PlanReport, engine: str) -> BoardReport:
 
 def _plan(material: Material, board: Board, out: Path) -> tuple[Lowered, PlanReport, Path | None]:
     """Plan for a board and build its firmware: where it does not fit, there is none, but the change that would."""
-    lowered = _lower(material, board.core, out)
+    lowered = lower_for(material, board.core, out)
     plan = measure.plan_report(lowered.program, lowered.plan, board, None)
     elf = None
     if plan.fits:
@@ -233,7 +247,7 @@ def _accuracy(material: Material, reference: Reference, state: bytes, progress: 
 
 
 def _run_on_host(experiment: Experiment, material: Material, reference: Reference, progress: Progress) -> BoardReport:
-    schedule = _schedule(experiment, material, most=None)
+    schedule = schedule_for(experiment, material, most=None)
     trained = _train_twin(reference, material, schedule, progress)
     ram, flash = measure.memory_of_twin(reference.lowered)
     return BoardReport(

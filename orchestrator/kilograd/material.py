@@ -41,7 +41,10 @@ class Material:
     """Test samples of the pretraining's data."""
     calibration: NDArray[np.float32]
     rehearsed: Graph | None
-    """A model that starts untrained, as float training leaves it: activation ranges must hold what it will grow to."""
+    """
+    A model that starts untrained, or forgets its last layers, as float training leaves it: activation ranges must hold
+    what it will grow to.
+    """
     settings: Settings
     kernels: Path
 
@@ -55,7 +58,8 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
         graph = load_model(experiment.model.source, base=Path(), seed=seed, classes=classes)
         _check_fit(graph, data.train, experiment.data.name)
         settings = Settings(experiment.train.configuration, experiment.train.recipe, experiment.train.layers)
-        select_layers(graph, settings.layers)  # a wrong name must not show after minutes of pretraining
+        select_layers(graph, settings.layers)  # a wrong name must not show after minutes of pretraining,
+        zoo.with_fresh_weights(graph, experiment.model.reset, seed=seed)  # nor a wrong number
         learn = _some(data.train, experiment.data.samples, seed)
         test = _some(data.test, experiment.data.test_samples, seed)
         before, calibration = None, _calibration(learn)
@@ -75,13 +79,23 @@ def teach(material: Material, experiment: Experiment, out: Path, progress: Progr
         samples = _earlier(experiment, graph, load_dataset(experiment.pretrain.data))
         how = experiment.pretrain
         pretraining = Pretraining(experiment.pretrain.data, how.epochs, how.learning_rate, seed)
-        return replace(material, graph=pretrain(graph, samples, pretraining, folder, material.kernels, progress))
+        return _forget(material, pretrain(graph, samples, pretraining, folder, material.kernels, progress), experiment)
+    if experiment.model.reset and experiment.model.source not in zoo.models():
+        return _forget(material, graph, experiment)
     if _needs_rehearsal(experiment):
         rate = min(experiment.train.rate, REHEARSAL_RATE)
         pretraining = Pretraining(experiment.data.name, experiment.train.epochs, rate, seed)
         rehearsed = pretrain(graph, material.train, pretraining, folder, material.kernels, progress)
         return replace(material, rehearsed=rehearsed)
     return material
+
+
+def _forget(material: Material, learned: Graph, experiment: Experiment) -> Material:
+    """Give the last layers fresh weights; the model as it was tells how large activations will get again."""
+    if experiment.model.reset == 0:
+        return replace(material, graph=learned)
+    fresh = zoo.with_fresh_weights(learned, experiment.model.reset, seed=experiment.train.seed)
+    return replace(material, graph=fresh, rehearsed=learned)
 
 
 def _earlier(experiment: Experiment, graph: Graph, known: Dataset) -> Samples:

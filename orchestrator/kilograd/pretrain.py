@@ -8,8 +8,10 @@ on a board, nothing more to install, and a result that depends only on the exper
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +50,13 @@ class Pretraining:
 def pretrain(graph: Graph, samples: Samples, how: Pretraining, out: Path, kernels: Path, progress: Progress) -> Graph:
     """Return the graph with trained weights; the same work is done once, then read from the cache."""
     cached = paths.cache() / "pretrained" / f"{graph.name}-{_key(graph, samples, how)}.npz"
-    known = _read(graph, cached)
-    if known is not None:
-        return known
+    with _alone(cached.stem):
+        return _read(graph, cached) or _train(graph, samples, how, cached, out, kernels, progress)
+
+
+def _train(
+    graph: Graph, samples: Samples, how: Pretraining, cached: Path, out: Path, kernels: Path, progress: Progress
+) -> Graph:
     settings = Settings(configuration="float32", recipe="best", layers="all")
     lowered = lower(graph, settings, samples.x[:1], "host", kernels, out)
     twin = build_twin([lowered.source], out / "build")
@@ -61,6 +67,16 @@ def pretrain(graph: Graph, samples: Samples, how: Pretraining, out: Path, kernel
         trained = float_graph(graph, lowered.program, session.read_state())
     _write(trained, cached)
     return trained
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """Let several runs that need the same pretraining wait for the first one instead of doing the same work."""
+    locks = paths.cache() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / name).open("w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _key(graph: Graph, samples: Samples, how: Pretraining) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from kilograd.errors import KilogradError
 from kilograd.quantise import store_input
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -66,15 +67,34 @@ def make_schedule(
 
 
 def train(
-    session: Session, samples: Samples, form: Format, schedule: Schedule, advance: Callable[[int], None]
+    session: Session,
+    samples: Samples,
+    form: Format,
+    schedule: Schedule,
+    advance: Callable[[int], None],
+    pauses: Mapping[int, Callable[[], None]] | None = None,
 ) -> list[Results]:
-    """Train a firmware on the whole schedule; `advance` is told how many samples more are done."""
+    """
+    Train a firmware on the whole schedule.
+
+    Args:
+        session: with the firmware.
+        samples: what it learns.
+        form: of its input.
+        schedule: which samples in which order, and how fast.
+        advance: is told how many samples more are done.
+        pauses: what to do when so many samples are done; training then goes on where it was.
+
+    """
     session.configure(schedule.seed, schedule.planned_updates, schedule.batch, schedule.rate)
-    results = []
-    for start in range(0, len(schedule.order), CHUNK):
-        chosen = schedule.order[start : start + CHUNK]
+    results, pauses, total = [], pauses or {}, len(schedule.order)
+    ends = sorted({*range(CHUNK, total, CHUNK), *(end for end in pauses if 0 < end < total), total})
+    for start, end in pairwise((0, *ends)):
+        chosen = schedule.order[start:end]
         x = store_input(samples.x[chosen], form)
         results.append(session.train(x, samples.y[chosen], _by_totals(advance)))
+        if end in pauses:
+            pauses[end]()
     return results
 
 

@@ -64,8 +64,8 @@ class Machine:
 
     @property
     def files(self) -> list[Path]:
-        """Return what lies in the cache."""
-        return sorted(path for path in self.cache.rglob("*") if path.is_file())
+        """Return what lies of pretraining in the cache."""
+        return sorted(path for path in (self.cache / "pretrained").rglob("*") if path.is_file())
 
 
 @pytest.fixture
