@@ -115,9 +115,7 @@ def make_reference(material: Material, out: Path, progress: Progress) -> Referen
     return Reference(lowered, twin, before, after)
 
 
-def _before(
-    material: Material, samples: Samples, lowered: Lowered, twin: Path, out: Path, progress: Progress
-) -> float:
+def _before(material: Material, samples: Samples, lowered: Lowered, twin: Path, out: Path, progress: Progress) -> float:
     """Return the accuracy after pretraining: of the model as it starts, or as it was before it forgot layers."""
     if material.rehearsed is not None:
         lowered = lower_for(replace(material, graph=material.rehearsed, rehearsed=None), "host", out / "pretrained")
