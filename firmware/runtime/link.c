@@ -108,12 +108,14 @@ static kg_status_t configure(link_t *link) {
     uint32_t planned_updates = kg_get_u32(link->payload + 4);
     uint32_t batch = kg_get_u32(link->payload + 8);
     uint32_t rate_bits = kg_get_u32(link->payload + 12);
-    if (batch == 0 || batch > INT32_MAX || !is_finite(rate_bits)) {
+    uint32_t decay = kg_get_u32(link->payload + 16);
+    if (batch == 0 || batch > INT32_MAX || !is_finite(rate_bits) || decay >= KG_DECAYS) {
         return KG_ERROR_RANGE;
     }
     float rate;
     memcpy(&rate, &rate_bits, sizeof rate);
-    kg_trainer_configure(link->training, seed, planned_updates, (int32_t)batch, rate);
+    kg_trainer_configure(link->training, seed, planned_updates, (int32_t)batch, rate,
+                         (kg_decay_t)decay);
     link->bytes = 0;
     return KG_OK;
 }
@@ -213,7 +215,7 @@ typedef struct {
 
 static const handler_t handlers[] = {
     [KG_LINK_HELLO] = {hello, 1, true},  // a later version may say more
-    [KG_LINK_CONFIGURE] = {configure, 16, false},
+    [KG_LINK_CONFIGURE] = {configure, 20, false},
     [KG_LINK_INPUT] = {input, 4, true},
     [KG_LINK_TRAIN] = {train, 4, false},
     [KG_LINK_EVALUATE] = {evaluate, 4, false},

@@ -20,7 +20,7 @@
 
 #include "kilograd/model.h"
 
-#define KG_LINK_VERSION 1
+#define KG_LINK_VERSION 2
 
 // Requests, each with its payload -> the payload of its answer.
 typedef enum {
@@ -28,7 +28,9 @@ typedef enum {
     // steps u32, max payload u32, model name (the rest, UTF-8, cut to what fits).
     // KG_ERROR_VERSION, which alone of all errors has a payload: version u8.
     KG_LINK_HELLO = 1,
-    // seed u32, planned updates u32, batch u32, initial rate f32 -> nothing; restarts the counters
+    // seed u32, planned updates u32, batch u32, initial rate f32, decay u32 (kg_decay_t) ->
+    // nothing;
+    // restarts the counters
     KG_LINK_CONFIGURE = 2,
     // offset u32, bytes -> nothing; writes into the input tensor
     // The next TRAIN or EVALUATE uses up what is written: its memory may serve other tensors then.

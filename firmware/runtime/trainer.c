@@ -3,13 +3,14 @@
 #include "runtime/trainer.h"
 
 #include "port/kg_port.h"
-#include "runtime/math.h"
+#include "runtime/decay.h"
 
 void kg_trainer_configure(kg_training_t *training, uint32_t seed, uint32_t planned_updates,
-                          int32_t batch, float initial_rate) {
+                          int32_t batch, float initial_rate, kg_decay_t decay) {
     *training = (kg_training_t){
         .seed = seed,
         .planned_updates = planned_updates,
+        .decay = decay,
         .batch = batch,
         .initial_rate = initial_rate,
     };
@@ -37,17 +38,8 @@ static void run_phase(const kg_model_t *model, kg_training_t *training, kg_phase
     }
 }
 
-// Half a cosine from the initial rate down to 0 over the planned updates.
-static float scheduled_rate(const kg_training_t *training) {
-    if (training->planned_updates == 0) {
-        return training->initial_rate;
-    }
-    float done = (float)training->updates / (float)training->planned_updates;
-    return training->initial_rate * 0.5f * (1.0f + kg_cos_pi(kg_minf(done, 1.0f)));
-}
-
 static void update(const kg_model_t *model, kg_training_t *training) {
-    training->rate = scheduled_rate(training);
+    training->rate = kg_decayed_rate(training);
     run_phase(model, training, KG_UPDATE);
     training->updates++;
     training->batch_fill = 0;

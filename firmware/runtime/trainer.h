@@ -7,7 +7,7 @@
 
 // Starts a run: counters to zero, gradients of a half-filled batch stay. batch >= 1.
 void kg_trainer_configure(kg_training_t *training, uint32_t seed, uint32_t planned_updates,
-                          int32_t batch, float initial_rate);
+                          int32_t batch, float initial_rate, kg_decay_t decay);
 
 // Trains on the sample in model->input. Sets training->loss and ->predicted.
 kg_status_t kg_trainer_train(const kg_model_t *model, kg_training_t *training, int32_t label);

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # The learning rate of a recipe where the experiment gives none.
 LEARNING_RATES = {"best": 5e-4, "paper": 1e-3}
+# Likewise for the schedule of the learning rate.
+DECAYS = {"best": "cosine", "paper": "constant"}
 
 _EXPECTED = {
     "string_type": "a string in quotes",
@@ -142,12 +144,22 @@ class Train(_Strict):
     learning_rate: float | None = Field(
         default=None, gt=0, description="learning rate; default: 5e-4 (best), 1e-3 (paper)"
     )
+    schedule: Literal["cosine", "linear", "step", "constant"] | None = Field(
+        default=None,
+        description="how the learning rate falls: `cosine` (half a wave) or `linear` to 0, `step` to a tenth after half"
+        " of the updates and a hundredth after three quarters, or `constant`; default: cosine (best), constant (paper)",
+    )
     seed: int = Field(default=1, ge=0, lt=2**32, description="start of every random choice")
 
     @property
     def rate(self) -> float:
         """Return the learning rate: the experiment's, or the recipe's."""
         return LEARNING_RATES[self.recipe] if self.learning_rate is None else self.learning_rate
+
+    @property
+    def decay(self) -> str:
+        """Return how the learning rate falls: as the experiment says, or the recipe."""
+        return self.schedule or DECAYS[self.recipe]
 
 
 class Run(_Strict):

@@ -140,9 +140,7 @@ def lower_for(material: Material, core: str, out: Path) -> Lowered:
 def schedule_for(experiment: Experiment, material: Material, *, most: int | None) -> Schedule:
     """Return the experiment's schedule, cut to `most` training samples."""
     how = experiment.train
-    return make_schedule(
-        len(material.train), how.epochs, how.batch, how.rate, how.seed, most=most, decays=how.recipe == "best"
-    )
+    return make_schedule(len(material.train), how.epochs, how.batch, how.rate, how.seed, most=most, decay=how.decay)
 
 
 def _may_fit(material: Material, board: Board) -> bool:

@@ -31,17 +31,17 @@ class Schedule:
     batch: int
     rate: float
     seed: int
-    decays: bool = True
-    """Whether the rate falls to 0 along half a cosine (recipe best), or stays (recipe paper)."""
+    decay: str = "cosine"
+    """How the rate falls: one of `link.protocol.DECAYS`."""
 
     @property
     def planned_updates(self) -> int:
-        """Return the number of updates over which the rate falls; 0: it stays."""
-        return len(self.order) // self.batch if self.decays else 0
+        """Return the number of updates over which the rate falls."""
+        return len(self.order) // self.batch
 
 
 def make_schedule(
-    available: int, epochs: int, batch: int, rate: float, seed: int, *, most: int | None = None, decays: bool = True
+    available: int, epochs: int, batch: int, rate: float, seed: int, *, most: int | None = None, decay: str = "cosine"
 ) -> Schedule:
     """
     Shuffle every epoch anew (seeded), and cut to whole minibatches.
@@ -53,7 +53,7 @@ def make_schedule(
         rate: learning rate of the first update.
         seed: of the order, and of stochastic rounding.
         most: training samples at most, over all epochs; default: no limit.
-        decays: whether the rate falls to 0.
+        decay: how the rate falls: "constant", "cosine", "linear" or "step".
 
     """
     rng = np.random.default_rng(seed)
@@ -63,7 +63,7 @@ def make_schedule(
         message = f"{count} training samples are fewer than one minibatch of {batch}: nothing would be learned"
         raise KilogradError(message, "take more samples, steps or epochs, or a smaller batch")
     whole = count - count % batch
-    return Schedule(order[:whole].astype(np.int64), batch, rate, seed, decays)
+    return Schedule(order[:whole].astype(np.int64), batch, rate, seed, decay)
 
 
 def train(
@@ -86,7 +86,7 @@ def train(
         pauses: what to do when so many samples are done; training then goes on where it was.
 
     """
-    session.configure(schedule.seed, schedule.planned_updates, schedule.batch, schedule.rate)
+    session.configure(schedule.seed, schedule.planned_updates, schedule.batch, schedule.rate, schedule.decay)
     results, pauses, total = [], pauses or {}, len(schedule.order)
     ends = sorted({*range(CHUNK, total, CHUNK), *(end for end in pauses if 0 < end < total), total})
     for start, end in pairwise((0, *ends)):

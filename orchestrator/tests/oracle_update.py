@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,28 @@ class Scale:
     exponent: int = OUTPUT_EXPONENT
     peak: F = ZERO
     range: F = ZERO
+
+
+def cosine_pi(t: F) -> F:
+    """Return cos(pi t) for 0 <= t <= 1 as the runtime defines it: a sine by its Taylor series to the 11th power."""
+    a = (t - F(0.5)) * F(np.pi)
+    z = a * a
+    p = F(0)
+    for power in (11, 9, 7, 5, 3):
+        p = p * z + F((-1) ** (power // 2) / math.factorial(power))
+    return -(p * z * a + a)
+
+
+def decayed(decay: str, rate: F, updates: int, planned: int) -> F:
+    """Return the learning rate of an update, in float32."""
+    done = min(F(updates) / F(planned), F(1))
+    if decay == "cosine":
+        return rate * F(0.5) * (F(1) + cosine_pi(done))
+    if decay == "linear":
+        return rate * (F(1) - done)
+    if decay == "step":
+        return rate * (F(1) if done < F(0.5) else F(0.1) if done < F(0.75) else F(0.01))
+    return rate
 
 
 def follow(scale: Scale) -> None:

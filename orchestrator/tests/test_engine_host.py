@@ -11,14 +11,14 @@ import pytest
 from kilograd.engines import engine_names, open_engine
 from kilograd.engines.host import HostEngine
 from kilograd.errors import KilogradError
-from kilograd.link.protocol import Kind
+from kilograd.link.protocol import VERSION, Kind
 from link.twin import build, frame, intact_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-PING = frame(Kind.HELLO, 0, b"\1")
+PING = frame(Kind.HELLO, 0, bytes([VERSION]))
 
 
 @pytest.fixture(scope="module")

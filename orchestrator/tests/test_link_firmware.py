@@ -34,8 +34,9 @@ from link.twin import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-HELLO = frame(Kind.HELLO, 0, b"\1")
-CONFIGURE = struct.pack("<IIIf", 7, 0, 2, 0.5)
+VERSION = bytes([protocol.VERSION])
+HELLO = frame(Kind.HELLO, 0, VERSION)
+CONFIGURE = struct.pack("<IIIfI", 7, 0, 2, 0.5, 1)
 FIRST_STATE = frame(Kind.READ, 1, struct.pack("<II", 0, SMALL_PAYLOAD))
 RANGES = {Kind.READ: STATE_BYTES, Kind.WRITE: STATE_BYTES, Kind.INPUT: INPUT_BYTES, Kind.PROFILE: 3}
 
@@ -58,7 +59,7 @@ def checked_twin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def whole_state(first_sequence: int) -> bytes:
     """Return the requests that greet and read the state in the pieces of the small buffer."""
-    stream = frame(Kind.HELLO, first_sequence, b"\1")
+    stream = frame(Kind.HELLO, first_sequence, VERSION)
     for count, offset in enumerate(range(0, STATE_BYTES, SMALL_PAYLOAD), start=1):
         size = min(SMALL_PAYLOAD, STATE_BYTES - offset)
         stream += frame(Kind.READ, first_sequence + count, struct.pack("<II", offset, size))
@@ -105,17 +106,17 @@ def test_boot_line_names_the_model(twin: Path) -> None:
 
 def test_hello_describes_the_model(twin: Path) -> None:
     """The session sizes everything from this answer."""
-    (answer,) = talk(twin, frame(Kind.HELLO, 0xFFFF, b"\1"))
-    expected = struct.pack("<B3x6I", 1, 0xFEDCBA98, INPUT_BYTES, STATE_BYTES, CLASSES, 3, SMALL_PAYLOAD)
+    (answer,) = talk(twin, frame(Kind.HELLO, 0xFFFF, VERSION))
+    expected = struct.pack("<B3x6I", protocol.VERSION, 0xFEDCBA98, INPUT_BYTES, STATE_BYTES, CLASSES, 3, SMALL_PAYLOAD)
 
     assert (0x81, Status.OK, 0xFFFF, expected + b"standin") == answer
 
 
 def test_other_version_is_named_and_not_greeted(twin: Path) -> None:
     """A peer of another version learns ours, and no request of it runs."""
-    hello, after = talk(twin, frame(Kind.HELLO, 5, b"\2later") + frame(Kind.RESET_PROFILE, 6))
+    hello, after = talk(twin, frame(Kind.HELLO, 5, b"\xfflater") + frame(Kind.RESET_PROFILE, 6))
 
-    assert (0x81, Status.VERSION, 5, b"\1") == hello
+    assert (0x81, Status.VERSION, 5, VERSION) == hello
     assert after.status == Status.SEQUENCE
 
 
@@ -126,7 +127,7 @@ def test_requests_before_hello_are_refused(twin: Path) -> None:
 
 def test_sequence_wraps(twin: Path) -> None:
     """The count has 16 bits and a training has more requests."""
-    stream = frame(Kind.HELLO, 0xFFFE, b"\1") + frame(Kind.RESET_PROFILE, 0xFFFF) + frame(Kind.RESET_PROFILE, 0)
+    stream = frame(Kind.HELLO, 0xFFFE, VERSION) + frame(Kind.RESET_PROFILE, 0xFFFF) + frame(Kind.RESET_PROFILE, 0)
 
     assert [Status.OK] * 3 == statuses(twin, stream)
 
@@ -160,8 +161,8 @@ def test_flags_are_refused(twin: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "size"),
     [
-        (Kind.CONFIGURE, 15),
-        (Kind.CONFIGURE, 17),
+        (Kind.CONFIGURE, 19),
+        (Kind.CONFIGURE, 21),
         (Kind.INPUT, 3),
         (Kind.TRAIN, 3),
         (Kind.TRAIN, 5),
@@ -186,20 +187,22 @@ def test_hello_without_version_is_refused(twin: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch", "rate", "status"),
+    ("batch", "rate", "decay", "status"),
     [
-        (1, 0.0, Status.OK),
-        (0x7FFFFFFF, -1e38, Status.OK),
-        (0, 0.1, Status.RANGE),
-        (0x80000000, 0.1, Status.RANGE),
-        (1, math.inf, Status.RANGE),
-        (1, -math.inf, Status.RANGE),
-        (1, math.nan, Status.RANGE),
+        (1, 0.0, 0, Status.OK),
+        (0x7FFFFFFF, -1e38, len(protocol.DECAYS) - 1, Status.OK),
+        (0, 0.1, 0, Status.RANGE),
+        (0x80000000, 0.1, 0, Status.RANGE),
+        (1, math.inf, 0, Status.RANGE),
+        (1, -math.inf, 0, Status.RANGE),
+        (1, math.nan, 0, Status.RANGE),
+        (1, 0.1, len(protocol.DECAYS), Status.RANGE),
+        (1, 0.1, 0xFFFFFFFF, Status.RANGE),
     ],
 )
-def test_configure_checks_its_settings(twin: Path, batch: int, rate: float, status: Status) -> None:
+def test_configure_checks_its_settings(twin: Path, batch: int, rate: float, decay: int, status: Status) -> None:
     """A batch of nothing or an infinite rate would ruin the weights."""
-    assert (status, b"") == ask(twin, Kind.CONFIGURE, struct.pack("<IIIf", 1, 2, batch, rate))
+    assert (status, b"") == ask(twin, Kind.CONFIGURE, struct.pack("<IIIfI", 1, 2, batch, rate, decay))
 
 
 @pytest.mark.parametrize("kind", [Kind.TRAIN, Kind.EVALUATE])
@@ -311,7 +314,7 @@ def test_input_before_the_first_delimiter_is_skipped(twin: Path) -> None:
 
 
 VALID = st.one_of(
-    st.just(frame(Kind.CONFIGURE, 2, struct.pack("<IIIf", 9, 9, 9, 9))),
+    st.just(frame(Kind.CONFIGURE, 2, struct.pack("<IIIfI", 9, 9, 9, 9, 1))),
     st.integers(0, CLASSES - 1).map(lambda label: frame(Kind.TRAIN, 2, struct.pack("<I", label))),
     st.binary(min_size=1, max_size=40).map(lambda data: frame(Kind.WRITE, 2, bytes(4) + data)),
     st.just(frame(Kind.RESET_PROFILE, 2)),
@@ -348,7 +351,7 @@ def test_damaged_frame_changes_nothing(twin: Path, request: bytes, how: list[tup
     for step in how:
         broken = damage(broken, *step)
     assume(not intact_frames(b"\0" + broken + b"\0"))
-    train = frame(Kind.HELLO, 8, b"\1") + frame(Kind.TRAIN, 9, bytes(4)) + frame(Kind.TRAIN, 10, bytes(4))
+    train = frame(Kind.HELLO, 8, VERSION) + frame(Kind.TRAIN, 9, bytes(4)) + frame(Kind.TRAIN, 10, bytes(4))
     profile = HELLO + frame(Kind.PROFILE, 1, struct.pack("<II", 0, 3))
     intact, behind = HELLO + frame(Kind.CONFIGURE, 1, CONFIGURE), train + profile + whole_state(50)
     answers = talk(twin, intact + broken + behind)
@@ -395,7 +398,7 @@ def random_stream(rng: random.Random) -> bytes:
         payload = (struct.pack("<4I", *numbers) + rng.randbytes(size))[:size]
         wire = frame(rng.choice([*range(2, 10), rng.randint(0, 255)]), sequence, payload)
         if rng.random() < 0.3:
-            stream += frame(Kind.HELLO, sequence - 1, b"\1")
+            stream += frame(Kind.HELLO, sequence - 1, VERSION)
         stream += wire
         if rng.random() < 0.2:
             stream += rng.randbytes(rng.randint(1, 300))

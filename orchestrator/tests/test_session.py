@@ -256,10 +256,11 @@ def test_settings_beyond_32_bits_are_refused(session: Session) -> None:
 
 def test_other_version_says_both(engine: HostEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     """An old firmware on the board is the most likely mistake of all."""
+    ours = protocol.VERSION
     monkeypatch.setattr(protocol, "VERSION", 77)
     error = refusal(lambda: Session(engine))
 
-    assert error.message == "the firmware speaks link version 1, this kilograd speaks version 77"
+    assert error.message == f"the firmware speaks link version {ours}, this kilograd speaks version 77"
     assert "rebuild" in error.hint
 
 
@@ -283,7 +284,7 @@ class Replay:
         return self._answers.pop(0)
 
 
-HELLO_ANSWER = frames.encode(struct.pack("<BbHB3x6I", 0x81, 0, 0, 1, 7, 4, 8, 2, 0, 64) + b"m")
+HELLO_ANSWER = frames.encode(struct.pack("<BbHB3x6I", 0x81, 0, 0, protocol.VERSION, 7, 4, 8, 2, 0, 64) + b"m")
 
 
 def test_older_firmware_that_accepts_us_is_refused() -> None:

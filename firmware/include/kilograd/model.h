@@ -5,20 +5,30 @@
 
 #include "kilograd/types.h"
 
+// How the learning rate falls from its initial value over the planned updates (runtime/decay.h).
+typedef enum {
+    KG_DECAY_CONSTANT,
+    KG_DECAY_COSINE,
+    KG_DECAY_LINEAR,
+    KG_DECAY_STEP,
+    KG_DECAYS
+} kg_decay_t;
+
 // What changes while training, besides the model's own state. One object, owned by the trainer.
 typedef struct {
     uint32_t seed;             // start of every stochastic rounding
     uint32_t samples;          // training samples seen
     uint32_t updates;          // weight updates done
-    uint32_t planned_updates;  // length of the cosine schedule; 0: constant learning rate
-    float initial_rate;        // learning rate at update 0
-    float rate;                // learning rate of the update in progress
-    int32_t batch;             // samples per update
-    int32_t batch_fill;        // samples accumulated since the last update
-    int32_t label;             // class of the sample in the input tensor
-    int32_t predicted;         // class with the largest logit
-    float loss;                // cross-entropy of the last sample, nats
-    uint64_t lap_start;        // cycle count at the end of the last lap
+    uint32_t planned_updates;  // over which the learning rate falls; 0: it stays
+    kg_decay_t decay;
+    float initial_rate;  // learning rate at update 0
+    float rate;          // learning rate of the update in progress
+    int32_t batch;       // samples per update
+    int32_t batch_fill;  // samples accumulated since the last update
+    int32_t label;       // class of the sample in the input tensor
+    int32_t predicted;   // class with the largest logit
+    float loss;          // cross-entropy of the last sample, nats
+    uint64_t lap_start;  // cycle count at the end of the last lap
 } kg_training_t;
 
 // One entry of a phase: a function and its constant arguments.

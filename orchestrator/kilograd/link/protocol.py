@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-VERSION = 1
+VERSION = 2
 ANSWER_BIT = 0x80
 SEQUENCES = 1 << 16
 LARGEST_CHUNK = 1 << 14
 """Bytes of one request or answer at most, even where the firmware takes more: keeps the pipeline moving."""
 CHUNK_SAMPLES = 64
 """Samples encoded at once: enough to make numpy worthwhile, few enough to start sending early."""
+
+
+DECAYS = ("constant", "cosine", "linear", "step")
+"""Learning-rate schedules, by number (`kg_decay_t`)."""
 
 
 class Kind(IntEnum):
@@ -55,7 +59,7 @@ class Status(IntEnum):
 REQUEST_HEADER = struct.Struct("<BBH")
 ANSWER_HEADER = struct.Struct("<BbH")
 _HELLO = struct.Struct("<B3x6I")
-_CONFIGURE = struct.Struct("<IIIf")
+_CONFIGURE = struct.Struct("<IIIfI")
 _RANGE = struct.Struct("<II")
 _OFFSET = struct.Struct("<I")
 _STACK = struct.Struct("<I")
@@ -133,10 +137,10 @@ def version_error(payload: bytes) -> KilogradError:
     return KilogradError(message, "rebuild the firmware with this kilograd")
 
 
-def configure(sequence: int, seed: int, planned_updates: int, batch: int, rate: float) -> Request:
+def configure(sequence: int, seed: int, planned_updates: int, batch: int, rate: float, decay: str) -> Request:
     """Start a run."""
     try:
-        payload = _CONFIGURE.pack(seed, planned_updates, batch, rate)
+        payload = _CONFIGURE.pack(seed, planned_updates, batch, rate, DECAYS.index(decay))
     except (struct.error, OverflowError) as error:
         settings = f"seed {seed}, planned updates {planned_updates}, batch {batch}, rate {rate}"
         message = f"the firmware cannot be configured with {settings}: {error}"

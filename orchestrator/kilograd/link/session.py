@@ -76,10 +76,10 @@ class Session:
         """Return how many requests had to be sent a second time."""
         return self._exchange.repeated
 
-    def configure(self, seed: int, planned_updates: int, batch: int, rate: float) -> None:
-        """Start a run with all counters at zero; `planned_updates` 0 keeps the rate constant."""
+    def configure(self, seed: int, planned_updates: int, batch: int, rate: float, decay: str = "cosine") -> None:
+        """Start a run, counters at zero; the rate falls over the planned updates, and stays where they are 0."""
         sequence = self._exchange.sequence
-        self._ask([protocol.configure(sequence, seed, planned_updates, batch, rate)])
+        self._ask([protocol.configure(sequence, seed, planned_updates, batch, rate, decay)])
 
     def train(self, x: Inputs, labels: Labels, progress: Progress | None = None) -> Results:
         """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HERE = Path(__file__).parent
-RUNTIME = ("link", "cobs", "crc32", "trainer", "math")
+RUNTIME = ("link", "cobs", "crc32", "trainer", "decay", "math")
 FLAGS = ("-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-g")
 INPUT_BYTES = 784
 STATE_BYTES = 5 + 1 + 2003
