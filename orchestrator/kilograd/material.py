@@ -55,7 +55,8 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
         data = load_dataset(experiment.data.name)
         classes = experiment.model.classes or len(data.classes)
         seed = experiment.train.seed
-        graph = load_model(experiment.model.source, base=Path(), seed=seed, classes=classes)
+        shape = data.train.x.shape[1:]
+        graph = load_model(experiment.model.source, base=Path(), seed=seed, classes=classes, input_shape=shape)
         _check_fit(graph, data.train, experiment.data.name)
         settings = Settings(experiment.train.configuration, experiment.train.recipe, experiment.train.layers)
         select_layers(graph, settings.layers)  # a wrong name must not show after minutes of pretraining,

@@ -81,7 +81,7 @@ def test_a_wrong_experiment_lists_the_right_ones(cli: Cli) -> None:
     [
         (
             ["model.source=mnist_cnn"],
-            "takes samples of shape (1, 28, 28), those of digits_shifted have (1, 8, 8)",
+            "mnist_cnn takes samples of shape (1, 28, 28), not (1, 8, 8)",
         ),
         (["model.classes=5"], "digits_cnn tells 5 classes apart, digits_shifted has 10"),
     ],

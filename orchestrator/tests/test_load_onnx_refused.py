@@ -253,7 +253,7 @@ def test_unknown_model_lists_the_built_in_ones(tmp_path: Path) -> None:
         load_model("digits_cn", base=tmp_path, seed=1, classes=10)
 
     assert "digits_cn" in caught.value.message
-    assert "digits_cnn, mlp_784_64_10" in caught.value.hint
+    assert "digits_cnn, mbednet" in caught.value.hint
 
 
 def test_model_and_data_must_agree_on_the_classes(tmp_path: Path) -> None:

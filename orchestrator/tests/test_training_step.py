@@ -18,7 +18,7 @@ from kilograd.schedule import make_schedule, train
 from kilograd.state import read_array, split_state
 from kilograd.types import Samples
 from kilograd.zoo import _layers as layer
-from kilograd.zoo import build_model
+from kilograd.zoo import build_model, models_for
 from oracle import SCALE, Oracle
 from oracle_numbers import INT16_MAX, F
 from oracle_update import LARGEST_SHIFT, decayed
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SEED = 7
 BATCH = 8
+SMALL = (1, 8, 8)
 PLAIN = "cortex-m0plus"  # the core that takes every kernel in plain C on this machine
 
 
@@ -58,8 +59,9 @@ CASES = [
 
 
 def model(name: str) -> Graph:
-    """Return a model; all of them have biases that are not zero."""
-    graph = branching_net() if name == "branching" else build_model(name, seed=5)
+    """Return a model, small where it takes any size; all of them have biases that are not zero."""
+    small = SMALL if name in models_for(SMALL) else None
+    graph = branching_net() if name == "branching" else build_model(name, seed=5, input_shape=small)
     return with_biases(graph)
 
 

@@ -11,21 +11,24 @@ import pytest
 from kilograd.errors import KilogradError
 from kilograd.graph import evaluate, macs, parameters
 from kilograd.ops import operators
-from kilograd.zoo import build_model, models
+from kilograd.zoo import build_model, models, models_for
 
-IMAGES = {"digits_cnn": (1, 8, 8)}
+ANY_MAP = {"mbednet"}
+"""Models that take maps of any size."""
 
 
 def test_models_are_the_files_of_the_folder() -> None:
     """A new model is one new file."""
-    assert models() == ("cnn8_16_fc64_fc10", "digits_cnn", "mlp_784_64_10", "mnist_cnn", "resnet_tiny")
+    expected = ("cnn8_16_fc64_fc10", "digits_cnn", "mbednet", "mlp_784_64_10", "mnist_cnn", "resnet_tiny")
+
+    assert models() == expected
 
 
 @pytest.mark.parametrize("name", models())
 def test_model_gives_one_score_per_class(name: str) -> None:
     """Every model takes its images and the number of classes of the data."""
     graph = build_model(name, seed=1, classes=7)
-    x = np.zeros((2, *IMAGES.get(name, (1, 28, 28))), np.float32)
+    x = np.zeros((2, *graph.shapes[graph.input]), np.float32)
 
     scores = evaluate(graph, x)[graph.output]
 
@@ -85,14 +88,40 @@ def test_weights_have_nothing_to_do_with_other_numbers_of_the_seed() -> None:
 
 @pytest.mark.parametrize("name", models())
 def test_weights_start_small_and_even(name: str) -> None:
-    """Standardised steps have an absolute size: weights must start inside 1 / sqrt(fan-in), biases at 0."""
+    """
+    Standardised steps have an absolute size: weights must start inside 1 / sqrt(fan-in), biases at 0.
+
+    Over the many layers of a deep model a signal would fade: there, weights keep its variance.
+    """
     for node in build_model(name, seed=1).nodes:
         if node.weight is not None and node.bias is not None:
-            bound = node.weight[0].size ** -0.5
+            gain = 1 if name not in ANY_MAP or node.op == "linear" else 6 if node.attributes["relu"] else 3
+            bound = (gain / node.weight[0].size) ** 0.5
 
             assert np.abs(node.weight).max() <= bound
             assert node.weight.std() == pytest.approx(bound / 3**0.5, rel=0.25)
             assert not node.bias.any()
+
+
+def test_model_for_other_samples_is_refused() -> None:
+    """Most models are made for one shape of samples; a message says which."""
+    with pytest.raises(KilogradError) as caught:
+        build_model("mnist_cnn", seed=1, input_shape=(3, 32, 32))
+
+    assert caught.value.message == "mnist_cnn takes samples of shape (1, 28, 28), not (3, 32, 32)"
+
+
+@pytest.mark.parametrize("name", sorted(ANY_MAP))
+def test_mobile_model_refuses_what_is_no_map(name: str) -> None:
+    """Rows of features have no neighbours to convolve."""
+    with pytest.raises(KilogradError, match=r"\(channels, height, width\) are needed, not \(64,\)"):
+        build_model(name, seed=1, input_shape=(64,))
+
+
+def test_models_for_a_shape() -> None:
+    """A message can tell what would work."""
+    assert models_for((1, 8, 8)) == tuple(sorted({"digits_cnn", *ANY_MAP}))
+    assert models_for((1, 28, 28)) == tuple(sorted(set(models()) - {"digits_cnn"}))
 
 
 def test_unknown_model_lists_the_known_ones() -> None:
@@ -101,4 +130,4 @@ def test_unknown_model_lists_the_known_ones() -> None:
         build_model("lenet", seed=1)
 
     assert caught.value.message == "unknown model: lenet"
-    assert "digits_cnn, mlp_784_64_10" in caught.value.hint
+    assert "digits_cnn, mbednet" in caught.value.hint

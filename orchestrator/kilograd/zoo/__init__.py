@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -13,7 +13,17 @@ from kilograd.errors import KilogradError
 from kilograd.zoo._layers import initial_weights
 
 if TYPE_CHECKING:
-    from kilograd.types import Graph
+    from kilograd.types import Graph, Shape
+
+
+class Model(Protocol):
+    """What every file of this folder offers."""
+
+    INPUT_SHAPE: Shape
+    """The samples that the model is made for; some take others, too."""
+
+    def build(self, rng: np.random.Generator, input_shape: Shape, classes: int) -> Graph:
+        """Return the model with fresh weights, or say which samples it takes."""
 
 
 def models() -> tuple[str, ...]:
@@ -21,11 +31,34 @@ def models() -> tuple[str, ...]:
     return listing.names(__name__)
 
 
-def build_model(name: str, *, seed: int, classes: int = 10) -> Graph:
-    """Return a built-in model with fresh weights; a wrong name lists the right ones."""
-    module = listing.member(__name__, "model", name)
+def build_model(name: str, *, seed: int, classes: int = 10, input_shape: Shape | None = None) -> Graph:
+    """
+    Return a built-in model with fresh weights; a wrong name lists the right ones.
+
+    Args:
+        name: one of `models()`.
+        seed: for the weights.
+        classes: how many scores the model gives.
+        input_shape: one sample; default: what the model is made for.
+
+    """
+    model = cast("Model", listing.member(__name__, "model", name))
+    shape = model.INPUT_SHAPE if input_shape is None else input_shape
     rng = np.random.default_rng([*name.encode(), seed])  # apart from other numbers drawn with the same seed
-    return cast("Graph", module.build(rng, classes))
+    return model.build(rng, shape, classes)
+
+
+def models_for(input_shape: Shape) -> tuple[str, ...]:
+    """Return the names of the models that take samples of this shape."""
+    return tuple(name for name in models() if _takes(name, input_shape))
+
+
+def _takes(name: str, input_shape: Shape) -> bool:
+    try:
+        build_model(name, seed=0, input_shape=input_shape)
+    except KilogradError:
+        return False
+    return True
 
 
 def with_fresh_weights(graph: Graph, layers: int, *, seed: int) -> Graph:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kilograd.errors import KilogradError
 from kilograd.types import Node
 
 if TYPE_CHECKING:
@@ -76,6 +77,13 @@ def initial_weights(rng: np.random.Generator, shape: Shape) -> NDArray[np.float3
     """
     bound = 1 / math.sqrt(math.prod(shape[1:]))
     return rng.uniform(-bound, bound, shape).astype(np.float32)
+
+
+def check_shape(name: str, shape: Shape, expected: Shape) -> None:
+    """Refuse samples of another shape than a model is made for."""
+    if shape != expected:
+        message = f"{name} takes samples of shape {expected}, not {shape}"
+        raise KilogradError(message)
 
 
 def _disjoint(size: int) -> dict[str, tuple[int, ...]]:

@@ -11,16 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kilograd.graph import make_graph
-from kilograd.zoo._layers import add, average_pool, conv2d, flatten, linear, max_pool, relu
+from kilograd.zoo._layers import add, average_pool, check_shape, conv2d, flatten, linear, max_pool, relu
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from kilograd.types import Graph
+    from kilograd.types import Graph, Shape
+
+INPUT_SHAPE = (1, 28, 28)
 
 
-def build(rng: np.random.Generator, classes: int = 10) -> Graph:
-    """Return the model for inputs of (1, 28, 28)."""
+def build(rng: np.random.Generator, input_shape: Shape, classes: int) -> Graph:
+    """Return the model."""
+    check_shape("resnet_tiny", input_shape, INPUT_SHAPE)
     nodes = (
         conv2d(rng, "stem", "input", (1, 8), 3, stride=2, pad=1),
         relu("block_relu", "stem"),
@@ -34,4 +37,4 @@ def build(rng: np.random.Generator, classes: int = 10) -> Graph:
         flatten("features", "global_pool"),
         linear(rng, "fc", "features", (16, classes)),
     )
-    return make_graph("resnet_tiny", (1, 28, 28), nodes)
+    return make_graph("resnet_tiny", input_shape, nodes)
