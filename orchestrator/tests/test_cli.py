@@ -132,6 +132,7 @@ def test_an_exceeded_limit_fails_the_run_after_printing_it(run_cli: RunCli, flow
         (["run", "digits", "--engine", "x"], "command line: run.engine 'x' is no engine; there are builtin", "virtual"),
         (["run", "digits", "--set", "x"], "--set x: expected KEY=VALUE", "train.epochs=2"),
         (["bench", "engine", "--board", "esp32"], "there is no board 'esp32'", "nrf52840"),
+        (["bench", "host", "--model", "x"], "unknown model: x", "mnist_cnn"),
         (["bench"], "Missing command", "kilograd bench --help"),
     ],
 )
