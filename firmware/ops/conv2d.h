@@ -9,6 +9,7 @@
 #define KG_OPS_CONV2D_H
 
 #include "ops/dims.h"
+#include "ops/kept.h"
 
 size_t kg_conv2d_u8_forward_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_conv2d_u8_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims);
@@ -27,17 +28,20 @@ void kg_conv2d_u8_weight_gradient(const kg_conv_dims_t *dims, const uint8_t *x, 
                                   void *scratch);
 
 // dx[i,h,k] = clamp(128 + rq(sum_{o,u,v} (w[o,i,u,v] - z_w) (e[o,r,c] - 128), backward), 0, 255)
-// over the output positions that read input position (h, k). Where mask is given and
-// mask[i,h,k] <= x_zero (the producer's ReLU was off), dx = 128. mask may be the same array as dx.
-// Returns the largest |sum| over the elements not masked.
-int32_t kg_conv2d_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e, const uint8_t *w,
+// over the kept o and the output positions that read input position (h, k); an error counts
+// factor / 2^fraction times, the sum is then rounded to a whole number, half up. Where mask is
+// given and mask[i,h,k] <= x_zero (the producer's ReLU was off), dx = 128. mask may be the same
+// array as dx. Returns the largest |sum| over the elements not masked.
+int32_t kg_conv2d_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e,
+                                    const kg_kept_t *kept, const uint8_t *w,
                                     const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx,
                                     void *scratch);
 
 // Float32. Every sum starts at +0.0f and adds in a fixed order, so that all variants give the same
 // bits for finite numbers: forward over (i, u, v), then + b[o]; weight gradient over (r, c); input
-// gradient over (o, u, v). Products with 0 may be left out: they never change such a sum.
-// y is clamped to [y_min, y_max] (ReLU: 0, FLT_MAX). mask: dx = 0 where mask <= 0.
+// gradient over (o, u, v), kept errors times their factor first. Products with 0 may be left out:
+// they never change such a sum. y is clamped to [y_min, y_max] (ReLU: 0, FLT_MAX). mask: dx = 0
+// where mask <= 0.
 size_t kg_conv2d_f32_forward_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_conv2d_f32_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_conv2d_f32_input_gradient_scratch_bytes(const kg_conv_dims_t *dims);
@@ -45,8 +49,8 @@ void kg_conv2d_f32_forward(const kg_conv_dims_t *dims, const float *x, const flo
                            const float *b, float y_min, float y_max, float *y, void *scratch);
 void kg_conv2d_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, const float *e,
                                    int32_t channel, float *row, void *scratch);
-void kg_conv2d_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w,
-                                  const float *mask, float *dx, void *scratch);
+void kg_conv2d_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const kg_kept_t *kept,
+                                  const float *w, const float *mask, float *dx, void *scratch);
 
 // The same for the host twin, by vector arithmetic and with generous scratch.
 size_t kg_conv2d_u8_forward_host_scratch_bytes(const kg_conv_dims_t *dims);
@@ -59,8 +63,9 @@ void kg_conv2d_u8_weight_gradient_host(const kg_conv_dims_t *dims, const uint8_t
                                        const uint8_t *e, const kg_conv_quant_t *quant,
                                        int32_t channel, int32_t *row, void *scratch);
 int32_t kg_conv2d_u8_input_gradient_host(const kg_conv_dims_t *dims, const uint8_t *e,
-                                         const uint8_t *w, const kg_conv_quant_t *quant,
-                                         const uint8_t *mask, uint8_t *dx, void *scratch);
+                                         const kg_kept_t *kept, const uint8_t *w,
+                                         const kg_conv_quant_t *quant, const uint8_t *mask,
+                                         uint8_t *dx, void *scratch);
 
 // A weight gradient that has a _prepare wants it once per sample, before the rows of any channels
 // in any order, with the same scratch, untouched in between.
@@ -76,7 +81,8 @@ void kg_conv2d_f32_forward_host(const kg_conv_dims_t *dims, const float *x, cons
                                 const float *b, float y_min, float y_max, float *y, void *scratch);
 void kg_conv2d_f32_weight_gradient_host(const kg_conv_dims_t *dims, const float *x, const float *e,
                                         int32_t channel, float *row, void *scratch);
-void kg_conv2d_f32_input_gradient_host(const kg_conv_dims_t *dims, const float *e, const float *w,
-                                       const float *mask, float *dx, void *scratch);
+void kg_conv2d_f32_input_gradient_host(const kg_conv_dims_t *dims, const float *e,
+                                       const kg_kept_t *kept, const float *w, const float *mask,
+                                       float *dx, void *scratch);
 
 #endif

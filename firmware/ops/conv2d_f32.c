@@ -196,20 +196,47 @@ typedef struct {
     int32_t h, k;
 } readers_t;
 
-// Lists the errors of these outputs in (o, u, v) order, so the last position first; e and the
-// offsets, into w[.,0,.,.], start at the group.
-static list_t list_errors(const kg_conv_dims_t *dims, int32_t outs, int32_t columns, const float *e,
-                          const readers_t *readers, tap_t *taps) {
+// The output channels of one group: e starts at the layer, offsets into w[.,0,.,.] at the group.
+typedef struct {
+    const kg_conv_dims_t *dims;
+    const float *e;
+    int32_t first, end, columns;
+    const kg_kept_t *kept;      // of the layer
+    kg_kept_range_t kept_outs;  // ... and the part that is the group's
+} outs_t;
+
+// Appends the errors of these outputs in channel o in (u, v) order, so the last position first.
+static inline tap_t *list_channel(const outs_t *outs, const readers_t *readers, int32_t o,
+                                  tap_t *end) {
+    const kg_conv_dims_t *dims = outs->dims;
     int32_t count = readers->cols.end - readers->cols.first;
     int32_t last = readers->cols.end - 1;
     int32_t v = readers->k - last * dims->stride_width;
+    for (int32_t r = readers->rows.end - 1; r >= readers->rows.first; r--) {
+        int32_t from = (o * dims->out_height + r) * dims->out_width + last;
+        int32_t u = readers->h - r * dims->stride_height;
+        int32_t offset = (o - outs->first) * outs->columns + u * dims->kernel_width + v;
+        end = append(end, outs->e + from, -1, count, offset, dims->stride_width);
+    }
+    return end;
+}
+
+// Lists the errors of these outputs in all kept channels of the group, times their factors.
+static list_t list_errors(const outs_t *outs, const readers_t *readers, tap_t *taps) {
     tap_t *end = taps;
-    for (int32_t o = 0; o < outs; o++) {
-        for (int32_t r = readers->rows.end - 1; r >= readers->rows.first; r--) {
-            int32_t from = (o * dims->out_height + r) * dims->out_width + last;
-            int32_t u = readers->h - r * dims->stride_height;
-            int32_t offset = o * columns + u * dims->kernel_width + v;
-            end = append(end, e + from, -1, count, offset, dims->stride_width);
+    if (outs->kept == NULL) {
+        for (int32_t o = outs->first; o < outs->end; o++) {
+            end = list_channel(outs, readers, o, end);
+        }
+        return (list_t){taps, end};
+    }
+    for (int32_t j = outs->kept_outs.first; j < outs->kept_outs.end; j++) {
+        kg_kept_row_t row = outs->kept->rows[j];
+        float scale = kg_kept_scale(outs->kept, row);
+        tap_t *tap = end;
+        end = list_channel(outs, readers, row.row, end);
+        for (; tap < end; tap++) {
+            tap->value *= scale;
         }
     }
     return (list_t){taps, end};
@@ -230,20 +257,22 @@ static void gather(const kg_conv_dims_t *dims, int32_t channels, list_t list, co
     }
 }
 
-// dx[i,h,k] = sum_{o,u,v} w[o,i,u,v] e[o,r,c], 0 where mask[i,h,k] <= 0
-void kg_conv2d_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w,
-                                  const float *mask, float *dx, void *scratch) {
+// dx[i,h,k] = sum_{o,u,v} w[o,i,u,v] (e[o,r,c] f[o]), 0 where mask[i,h,k] <= 0
+void kg_conv2d_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const kg_kept_t *kept,
+                                  const float *w, const float *mask, float *dx, void *scratch) {
     if (kg_conv_is_depthwise(dims)) {
-        kg_depthwise_f32_input_gradient(dims, e, w, mask, dx, scratch);
+        kg_depthwise_f32_input_gradient(dims, e, kept, w, mask, dx, scratch);
         return;
     }
     int32_t columns = kg_conv_columns(dims);
     int32_t channels = kg_conv_group_inputs(dims);
-    int32_t outs = kg_conv_group_outputs(dims);
+    outs_t outs = {.dims = dims, .e = e, .columns = columns, .kept = kept};
     for (int32_t g = 0; g < dims->groups; g++) {
         int32_t at = g * channels * dims->in_height * dims->in_width;
-        const float *group_e = e + g * outs * dims->out_height * dims->out_width;
-        const float *group_w = w + g * outs * columns;
+        const float *group_w = w + outs.end * columns;
+        outs.first = outs.end;
+        outs.end += kg_conv_group_outputs(dims);
+        outs.kept_outs = kg_kept_between(kept, outs.first, outs.end);
         readers_t readers = {.rows = {0, 0}};
         for (int32_t h = 0; h < dims->in_height; h++) {
             readers.h = h + dims->pad_top;
@@ -254,7 +283,7 @@ void kg_conv2d_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, co
                 readers.k = k + dims->pad_left;
                 kg_readers_advance(&readers.cols, readers.k, dims->kernel_width, dims->stride_width,
                                    dims->out_width);
-                list_t list = list_errors(dims, outs, columns, group_e, &readers, scratch);
+                list_t list = list_errors(&outs, &readers, scratch);
                 gather(dims, channels, list, group_w, mask == NULL ? NULL : mask + at, dx + at);
             }
         }

@@ -95,16 +95,18 @@ static void finish_phase(const kg_conv_dims_t *dims, const kg_product_t *product
     }
 }
 
-void kg_conv2d_f32_input_gradient_host(const kg_conv_dims_t *dims, const float *e, const float *w,
-                                       const float *mask, float *dx, void *scratch) {
+void kg_conv2d_f32_input_gradient_host(const kg_conv_dims_t *dims, const float *e,
+                                       const kg_kept_t *kept, const float *w, const float *mask,
+                                       float *dx, void *scratch) {
     int32_t map = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
     kg_product_t product;
+    float unit = 1.0f / (float)(1 << kg_kept_fraction(kept));
     (void)kg_conv2d_host_gradient(dims, &product, scratch);
     for (int32_t g = 0; g < dims->groups; g++) {
-        kg_conv2d_host_gradient_maps(dims, g, e, &product);
+        kg_conv2d_host_gradient_maps(dims, g, e, kept, unit, &product);
         for (int32_t a = 0; a < dims->stride_height; a++) {
             for (int32_t b = 0; b < dims->stride_width; b++) {
-                kg_conv2d_host_gradient_phase(dims, g, a, b, w, &product);
+                kg_conv2d_host_gradient_phase(dims, g, kept, a, b, w, &product);
                 kg_product_run_f32(&product);
                 finish_phase(dims, &product, a, b, mask == NULL ? NULL : mask + g * map,
                              dx + g * map);

@@ -148,24 +148,34 @@ size_t kg_conv2d_host_gradient(const kg_conv_dims_t *dims, kg_product_t *product
     return lay_out(product, outs * error_height(dims) * error_width(dims), scratch);
 }
 
-void kg_conv2d_host_gradient_maps(const kg_conv_dims_t *dims, int32_t group, const float *e,
-                                  kg_product_t *product) {
+static kg_kept_range_t kept_outs(const kg_conv_dims_t *dims, int32_t group, const kg_kept_t *kept) {
     int32_t outs = kg_conv_group_outputs(dims);
+    return kg_kept_between(kept, group * outs, (group + 1) * outs);
+}
+
+void kg_conv2d_host_gradient_maps(const kg_conv_dims_t *dims, int32_t group, const float *e,
+                                  const kg_kept_t *kept, float unit, kg_product_t *product) {
+    kg_kept_range_t outs = kept_outs(dims, group, kept);
+    int32_t plane = dims->out_height * dims->out_width;
     float *to = product->maps + margin(dims->kernel_height, dims->stride_height) * product->pitch +
                 margin(dims->kernel_width, dims->stride_width);
     memset(product->maps, 0, (size_t)((char *)product->a - (char *)product->maps));
-    e += group * outs * dims->out_height * dims->out_width;
-    for (int32_t o = 0; o < outs; o++) {
-        for (int32_t r = 0; r < dims->out_height; r++, e += dims->out_width) {
-            float *row = to + (o * error_height(dims) + r) * product->pitch;
-            memcpy(row, e, (size_t)dims->out_width * sizeof(float));
+    for (int32_t j = outs.first; j < outs.end; j++) {
+        kg_kept_row_t kept_row = kg_kept_at(kept, j);
+        const float *from = e + kept_row.row * plane;
+        float scale = (float)kept_row.factor * unit;
+        for (int32_t r = 0; r < dims->out_height; r++, from += dims->out_width) {
+            float *row = to + ((j - outs.first) * error_height(dims) + r) * product->pitch;
+            for (int32_t c = 0; c < dims->out_width; c++) {
+                row[c] = from[c] * scale;
+            }
         }
     }
 }
 
 // Sets the taps of phase (a, b): those (u, v) that any of its elements is under.
-static void set_gradient_offsets(const kg_conv_dims_t *dims, int32_t a, int32_t b,
-                                 kg_product_t *product) {
+static void set_gradient_offsets(const kg_conv_dims_t *dims, kg_kept_range_t outs, int32_t a,
+                                 int32_t b, kg_product_t *product) {
     int32_t first_u = (a + dims->pad_top) % dims->stride_height;
     int32_t first_v = (b + dims->pad_left) % dims->stride_width;
     int32_t bottom = (a + dims->pad_top) / dims->stride_height +
@@ -173,7 +183,7 @@ static void set_gradient_offsets(const kg_conv_dims_t *dims, int32_t a, int32_t 
     int32_t right =
         (b + dims->pad_left) / dims->stride_width + margin(dims->kernel_width, dims->stride_width);
     product->taps = 0;
-    for (int32_t o = 0; o < kg_conv_group_outputs(dims); o++) {
+    for (int32_t o = 0; o < outs.end - outs.first; o++) {
         int32_t row = o * error_height(dims) + bottom;
         for (int32_t u = first_u; u < dims->kernel_height; u += dims->stride_height, row--) {
             int32_t offset = row * product->pitch + right;
@@ -184,30 +194,33 @@ static void set_gradient_offsets(const kg_conv_dims_t *dims, int32_t a, int32_t 
     }
 }
 
-// Sets the weights of one row, in the order of the taps; w starts at the group's w[0,row,0,0].
-static void set_gradient_weights(const kg_conv_dims_t *dims, int32_t a, int32_t b, const float *w,
+// Sets the weights of one row, in the order of the taps; w starts at w[0,row,0,0].
+static void set_gradient_weights(const kg_conv_dims_t *dims, kg_kept_range_t outs,
+                                 const kg_kept_t *kept, int32_t a, int32_t b, const float *w,
                                  int32_t row, kg_product_t *product) {
     int32_t first_u = (a + dims->pad_top) % dims->stride_height;
     int32_t first_v = (b + dims->pad_left) % dims->stride_width;
+    int32_t columns = kg_conv_columns(dims);
     int32_t k = 0;
-    for (int32_t o = 0; o < kg_conv_group_outputs(dims); o++, w += kg_conv_columns(dims)) {
+    for (int32_t j = outs.first; j < outs.end; j++) {
+        const float *from = w + kg_kept_at(kept, j).row * columns;
         for (int32_t u = first_u; u < dims->kernel_height; u += dims->stride_height) {
             for (int32_t v = first_v; v < dims->kernel_width; v += dims->stride_width) {
-                set_weight(product, row, k++, w[u * dims->kernel_width + v]);
+                set_weight(product, row, k++, from[u * dims->kernel_width + v]);
             }
         }
     }
 }
 
-void kg_conv2d_host_gradient_phase(const kg_conv_dims_t *dims, int32_t group, int32_t a, int32_t b,
-                                   const float *w, kg_product_t *product) {
+void kg_conv2d_host_gradient_phase(const kg_conv_dims_t *dims, int32_t group, const kg_kept_t *kept,
+                                   int32_t a, int32_t b, const float *w, kg_product_t *product) {
+    kg_kept_range_t outs = kept_outs(dims, group, kept);
     int32_t taps = dims->kernel_height * dims->kernel_width;
     product->height = (dims->in_height - a + dims->stride_height - 1) / dims->stride_height;
     product->width = (dims->in_width - b + dims->stride_width - 1) / dims->stride_width;
-    set_gradient_offsets(dims, a, b, product);
-    w += group * kg_conv_group_outputs(dims) * kg_conv_columns(dims);
+    set_gradient_offsets(dims, outs, a, b, product);
     for (int32_t row = 0; row < product->rows; row++) {
-        set_gradient_weights(dims, a, b, w + row * taps, row, product);
+        set_gradient_weights(dims, outs, kept, a, b, w + row * taps, row, product);
     }
     clear_unused_rows(product);
 }

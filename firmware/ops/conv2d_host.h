@@ -4,6 +4,7 @@
 #define KG_OPS_CONV2D_HOST_H
 
 #include "ops/dims.h"
+#include "ops/kept.h"
 #include "ops/matmul_host.h"
 
 // A matrix product over shifted maps. For row m and position (r, c), which is lane r * pitch + c:
@@ -27,12 +28,13 @@ void kg_conv2d_host_forward_fill(const kg_conv_dims_t *dims, int32_t group, cons
 
 // The input gradient of one group: the elements (a + r * stride_height, b + c * stride_width) of
 // one phase (a, b) are one product; rows are input channels, taps are in (o, u, v) order. The maps
-// serve all phases. Lays out for the largest phase, as above.
+// serve all phases. Lays out for the largest phase, as above. Only kept output channels have taps;
+// their errors count factor * unit times.
 size_t kg_conv2d_host_gradient(const kg_conv_dims_t *dims, kg_product_t *product, void *scratch);
 void kg_conv2d_host_gradient_maps(const kg_conv_dims_t *dims, int32_t group, const float *e,
-                                  kg_product_t *product);
-void kg_conv2d_host_gradient_phase(const kg_conv_dims_t *dims, int32_t group, int32_t a, int32_t b,
-                                   const float *w, kg_product_t *product);
+                                  const kg_kept_t *kept, float unit, kg_product_t *product);
+void kg_conv2d_host_gradient_phase(const kg_conv_dims_t *dims, int32_t group, const kg_kept_t *kept,
+                                   int32_t a, int32_t b, const float *w, kg_product_t *product);
 
 // Calculates the sums: in one go as float, or exactly as int32_t from steps of so many taps.
 void kg_product_run_f32(const kg_product_t *product);

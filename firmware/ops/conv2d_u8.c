@@ -45,6 +45,9 @@ typedef struct {
     int32_t ins, outs, columns;
     const uint8_t *maps, *w;
     kg_tap_t *taps;
+    const kg_kept_t *kept;  // backward: of the layer, and the part that is the group's
+    kg_kept_range_t kept_outs;
+    int32_t first_out;
 } group_t;
 
 static group_t group_of(const kg_conv_dims_t *dims, const kg_conv_quant_t *quant, void *scratch) {
@@ -216,18 +219,36 @@ typedef struct {
     int32_t h, k;
 } readers_t;
 
-// Lists the errors of these outputs; offsets are into w[.,0,.,.] of the group.
-static kg_tap_list_t list_errors(const group_t *group, const readers_t *at) {
+// Appends the errors of these outputs in channel o of the group; offsets are into w[.,0,.,.].
+static inline kg_tap_t *list_channel(const group_t *group, const readers_t *at, int32_t o,
+                                     kg_tap_t *end) {
     const kg_conv_dims_t *dims = group->dims;
     int32_t v = at->k - at->cols.first * dims->stride_width;
+    for (int32_t r = at->rows.first; r < at->rows.end; r++) {
+        int32_t from = (o * dims->out_height + r) * dims->out_width + at->cols.first;
+        int32_t u = at->h - r * dims->stride_height;
+        int32_t offset = o * group->columns + u * dims->kernel_width + v;
+        end = append(end, group->maps + from, at->cols.end - at->cols.first, KG_ERROR_ZERO, offset,
+                     -dims->stride_width);
+    }
+    return end;
+}
+
+// Lists the errors of these outputs in all kept channels of the group, times their factors.
+static kg_tap_list_t list_errors(const group_t *group, const readers_t *at) {
     kg_tap_t *end = group->taps;
-    for (int32_t o = 0; o < group->outs; o++) {
-        for (int32_t r = at->rows.first; r < at->rows.end; r++) {
-            int32_t from = (o * dims->out_height + r) * dims->out_width + at->cols.first;
-            int32_t u = at->h - r * dims->stride_height;
-            int32_t offset = o * group->columns + u * dims->kernel_width + v;
-            end = append(end, group->maps + from, at->cols.end - at->cols.first, KG_ERROR_ZERO,
-                         offset, -dims->stride_width);
+    if (group->kept == NULL) {
+        for (int32_t o = 0; o < group->outs; o++) {
+            end = list_channel(group, at, o, end);
+        }
+        return (kg_tap_list_t){group->taps, end};
+    }
+    for (int32_t j = group->kept_outs.first; j < group->kept_outs.end; j++) {
+        kg_kept_row_t row = group->kept->rows[j];
+        kg_tap_t *tap = end;
+        end = list_channel(group, at, row.row - group->first_out, end);
+        for (; tap < end; tap++) {
+            tap->value *= row.factor;
         }
     }
     return (kg_tap_list_t){group->taps, end};
@@ -241,14 +262,15 @@ static int32_t gather(const group_t *group, const readers_t *at, const uint8_t *
     int32_t plane = dims->in_height * dims->in_width;
     int32_t largest = 0;
     kg_tap_list_t list = list_errors(group, at);
-    int32_t correction = quant->w_zero * total(list);
+    int32_t base = kg_kept_half(group->kept) - quant->w_zero * total(list);
+    int32_t fraction = kg_kept_fraction(group->kept);
     for (int32_t i = 0; i < group->ins; i++) {
         if (mask != NULL && mask[i * plane] <= quant->x_zero) {
             dx[i * plane] = KG_ERROR_ZERO;
             continue;
         }
         const uint8_t *w = group->w + i * dims->kernel_height * dims->kernel_width;
-        int32_t sum = kg_taps_dot_u8(list, w) - correction;
+        int32_t sum = (kg_taps_dot_u8(list, w) + base) >> fraction;
         largest = kg_largest(largest, sum);
         dx[i * plane] = kg_error(sum, quant->backward);
     }
@@ -277,17 +299,21 @@ static int32_t gather_all(const group_t *group, const uint8_t *mask, uint8_t *dx
     return largest;
 }
 
-// dx[i,h,k] = clamp(128 + rq(sum_{o,u,v} (w[o,i,u,v] - z_w) (e[o,r,c] - 128)), 0, 255),
+// dx[i,h,k] = clamp(128 + rq(sum_{o,u,v} (w[o,i,u,v] - z_w) (e[o,r,c] - 128) f[o]), 0, 255),
 // 128 where mask[i,h,k] <= z_x
-int32_t kg_conv2d_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e, const uint8_t *w,
+int32_t kg_conv2d_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e,
+                                    const kg_kept_t *kept, const uint8_t *w,
                                     const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx,
                                     void *scratch) {
     if (kg_conv_is_depthwise(dims)) {
-        return kg_depthwise_u8_input_gradient(dims, e, w, quant, mask, dx, scratch);
+        return kg_depthwise_u8_input_gradient(dims, e, kept, w, quant, mask, dx, scratch);
     }
     int32_t largest = 0;
     group_t group = group_of(dims, quant, scratch);
+    group.kept = kept;
     for (int32_t g = 0; g < dims->groups; g++) {
+        group.first_out = g * group.outs;
+        group.kept_outs = kg_kept_between(kept, group.first_out, group.first_out + group.outs);
         int32_t at = g * group.ins * dims->in_height * dims->in_width;
         group.maps = e + g * group.outs * dims->out_height * dims->out_width;
         group.w = w + g * group.outs * group.columns;

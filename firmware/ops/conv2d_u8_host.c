@@ -126,10 +126,12 @@ size_t kg_conv2d_u8_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims
 
 // Writes the elements of phase (a, b); mask and dx start at the group's channels. Returns the
 // largest |sum|.
-static int32_t finish_phase(const kg_conv_dims_t *dims, const kg_product_t *product, int32_t a,
-                            int32_t b, const kg_conv_quant_t *quant, const uint8_t *mask,
-                            uint8_t *dx) {
+static int32_t finish_phase(const kg_conv_dims_t *dims, const kg_product_t *product,
+                            const kg_kept_t *kept, int32_t a, int32_t b,
+                            const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx) {
     kg_requant_t factor = quant->backward;
+    int32_t half = kg_kept_half(kept);
+    int32_t fraction = kg_kept_fraction(kept);
     int32_t largest = 0;
     for (int32_t i = 0; i < product->rows; i++) {
         const int32_t *sums = (const int32_t *)product->sums + i * product->lanes;
@@ -137,6 +139,7 @@ static int32_t finish_phase(const kg_conv_dims_t *dims, const kg_product_t *prod
             int32_t at = (i * dims->in_height + a + r * dims->stride_height) * dims->in_width + b;
             for (int32_t c = 0; c < product->width; c++, at += dims->stride_width) {
                 int32_t sum = mask == NULL || mask[at] > quant->x_zero ? sums[c] : 0;
+                sum = (sum + half) >> fraction;
                 largest = kg_largest(largest, sum);
                 dx[at] = kg_error(sum, factor);
             }
@@ -145,24 +148,35 @@ static int32_t finish_phase(const kg_conv_dims_t *dims, const kg_product_t *prod
     return largest;
 }
 
+// How many products of an error times its factor and a weight stay below 2^24 together.
+static int32_t exact_errors(const kg_kept_t *kept) {
+    int32_t largest = 1;
+    for (int32_t j = 0; j < kg_kept_count(kept, 0); j++) {
+        largest = kept->rows[j].factor > largest ? kept->rows[j].factor : largest;
+    }
+    return KG_EXACT_ERRORS / largest;
+}
+
 int32_t kg_conv2d_u8_input_gradient_host(const kg_conv_dims_t *dims, const uint8_t *e,
-                                         const uint8_t *w, const kg_conv_quant_t *quant,
-                                         const uint8_t *mask, uint8_t *dx, void *scratch) {
+                                         const kg_kept_t *kept, const uint8_t *w,
+                                         const kg_conv_quant_t *quant, const uint8_t *mask,
+                                         uint8_t *dx, void *scratch) {
     int32_t map = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
     float *e_real = scratch;
     float *w_real = e_real + y_count(dims);
     kg_product_t product;
+    int32_t step = exact_errors(kept);
     int32_t largest = 0;
     (void)kg_conv2d_host_gradient(dims, &product, w_real + w_count(dims));
     kg_to_float(e, dims->out_channels * dims->out_height * dims->out_width, KG_ERROR_ZERO, e_real);
     kg_to_float(w, dims->out_channels * kg_conv_columns(dims), quant->w_zero, w_real);
     for (int32_t g = 0; g < dims->groups; g++) {
-        kg_conv2d_host_gradient_maps(dims, g, e_real, &product);
+        kg_conv2d_host_gradient_maps(dims, g, e_real, kept, 1.0f, &product);
         for (int32_t a = 0; a < dims->stride_height; a++) {
             for (int32_t b = 0; b < dims->stride_width; b++) {
-                kg_conv2d_host_gradient_phase(dims, g, a, b, w_real, &product);
-                kg_product_run_s32(&product, KG_EXACT_ERRORS);
-                int32_t one = finish_phase(dims, &product, a, b, quant,
+                kg_conv2d_host_gradient_phase(dims, g, kept, a, b, w_real, &product);
+                kg_product_run_s32(&product, step);
+                int32_t one = finish_phase(dims, &product, kept, a, b, quant,
                                            mask == NULL ? NULL : mask + g * map, dx + g * map);
                 largest = one > largest ? one : largest;
             }

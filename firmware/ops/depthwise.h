@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 #include "ops/dims.h"
+#include "ops/kept.h"
 
 static inline bool kg_conv_is_depthwise(const kg_conv_dims_t *dims) {
     return dims->groups == dims->in_channels && dims->groups == dims->out_channels;
@@ -20,14 +21,16 @@ void kg_depthwise_u8_forward(const kg_conv_dims_t *dims, const uint8_t *x, const
                              const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
                              void *scratch);
 int32_t kg_depthwise_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e,
-                                       const uint8_t *w, const kg_conv_quant_t *quant,
-                                       const uint8_t *mask, uint8_t *dx, void *scratch);
+                                       const kg_kept_t *kept, const uint8_t *w,
+                                       const kg_conv_quant_t *quant, const uint8_t *mask,
+                                       uint8_t *dx, void *scratch);
 
 size_t kg_depthwise_f32_forward_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_depthwise_f32_input_gradient_scratch_bytes(const kg_conv_dims_t *dims);
 void kg_depthwise_f32_forward(const kg_conv_dims_t *dims, const float *x, const float *w,
                               const float *b, float y_min, float y_max, float *y, void *scratch);
-void kg_depthwise_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w,
-                                     const float *mask, float *dx, void *scratch);
+void kg_depthwise_f32_input_gradient(const kg_conv_dims_t *dims, const float *e,
+                                     const kg_kept_t *kept, const float *w, const float *mask,
+                                     float *dx, void *scratch);
 
 #endif

@@ -54,43 +54,72 @@ void kg_depthwise_f32_forward(const kg_conv_dims_t *dims, const float *x, const 
     }
 }
 
+// sums[j * step] += weight * (values[j] * scale)
+static void add_scaled_products(float *sums, int32_t step, const float *values, float scale,
+                                int32_t count, float weight) {
+    for (; count > 0; count--) {
+        *sums += weight * (*values++ * scale);
+        sums += step;
+    }
+}
+
 size_t kg_depthwise_f32_input_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
     return (size_t)dims->in_width * sizeof(float);
 }
 
-// Adds what the outputs of row r read through row u of taps; e and w are the channel's.
-static void spread_row(const kg_conv_dims_t *dims, const float *e, const float *w, int32_t r,
-                       int32_t u, float *sums) {
+// Adds what the outputs of row r read through row u of taps, times scale; e and w are the
+// channel's.
+static void spread_row(const kg_conv_dims_t *dims, const float *e, float scale, const float *w,
+                       int32_t r, int32_t u, float *sums) {
     for (int32_t v = 0; v < dims->kernel_width; v++) {
         int32_t left = v - dims->pad_left;
         kg_range_t cols =
             kg_outputs_inside(left, dims->stride_width, dims->in_width, dims->out_width);
-        add_products(sums + cols.first * dims->stride_width + left, dims->stride_width,
-                     e + r * dims->out_width + cols.first, 1, cols.end - cols.first,
-                     w[u * dims->kernel_width + v]);
+        float *to = sums + cols.first * dims->stride_width + left;
+        const float *from = e + r * dims->out_width + cols.first;
+        float weight = w[u * dims->kernel_width + v];
+        int32_t count = cols.end - cols.first;
+        if (scale == 1.0f) {
+            add_products(to, dims->stride_width, from, 1, count, weight);
+        } else {
+            add_scaled_products(to, dims->stride_width, from, scale, count, weight);
+        }
     }
 }
 
-// dx[i,h,k] = sum_{u,v} w[i,u,v] e[i,r,c], 0 where mask[i,h,k] <= 0; the last row of outputs has
-// the first row of taps.
-void kg_depthwise_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w,
-                                     const float *mask, float *dx, void *scratch) {
-    float *sums = scratch;
-    int32_t columns = kg_conv_columns(dims);
+// All rows of one channel; e, w, mask and dx are the channel's. The last row of outputs has the
+// first row of taps.
+static void spread_channel(const kg_conv_dims_t *dims, const float *e, float scale, const float *w,
+                           const float *mask, float *dx, float *sums) {
     int32_t at = 0;
-    for (int32_t i = 0; i < dims->groups; i++, w += columns) {
-        kg_range_t rows = {0, 0};
-        for (int32_t h = dims->pad_top; h < dims->pad_top + dims->in_height; h++) {
-            memset(sums, 0, (size_t)dims->in_width * sizeof *sums);
-            kg_readers_advance(&rows, h, dims->kernel_height, dims->stride_height,
-                               dims->out_height);
-            for (int32_t r = rows.end - 1; r >= rows.first; r--) {
-                spread_row(dims, e, w, r, h - r * dims->stride_height, sums);
-            }
-            for (int32_t k = 0; k < dims->in_width; k++, at++) {
-                dx[at] = mask != NULL && mask[at] <= 0.0f ? 0.0f : sums[k];
-            }
+    kg_range_t rows = {0, 0};
+    for (int32_t h = dims->pad_top; h < dims->pad_top + dims->in_height; h++) {
+        memset(sums, 0, (size_t)dims->in_width * sizeof *sums);
+        kg_readers_advance(&rows, h, dims->kernel_height, dims->stride_height, dims->out_height);
+        for (int32_t r = rows.end - 1; r >= rows.first; r--) {
+            spread_row(dims, e, scale, w, r, h - r * dims->stride_height, sums);
         }
-        e += dims->out_height * dims->out_width;
+        for (int32_t k = 0; k < dims->in_width; k++, at++) {
+            dx[at] = mask != NULL && mask[at] <= 0.0f ? 0.0f : sums[k];
+        }
     }
+}
+
+// dx[i,h,k] = sum_{u,v} w[i,u,v] (e[i,r,c] f[i]), 0 where mask[i,h,k] <= 0
+void kg_depthwise_f32_input_gradient(const kg_conv_dims_t *dims, const float *e,
+                                     const kg_kept_t *kept, const float *w, const float *mask,
+                                     float *dx, void *scratch) {
+    int32_t plane = dims->in_height * dims->in_width;
+    int32_t out_plane = dims->out_height * dims->out_width;
+    int32_t columns = dims->kernel_height * dims->kernel_width;
+    int32_t next = 0;  // channel
+    for (int32_t j = 0; j < kg_kept_count(kept, dims->groups); j++) {
+        kg_kept_row_t row = kg_kept_at(kept, j);
+        int32_t i = row.row;
+        memset(dx + next * plane, 0, (size_t)((i - next) * plane) * sizeof *dx);
+        spread_channel(dims, e + i * out_plane, kg_kept_scale(kept, row), w + i * columns,
+                       mask == NULL ? NULL : mask + i * plane, dx + i * plane, scratch);
+        next = i + 1;
+    }
+    memset(dx + next * plane, 0, (size_t)((dims->groups - next) * plane) * sizeof *dx);
 }

@@ -6,6 +6,7 @@
 #define KG_OPS_LINEAR_H
 
 #include "ops/dims.h"
+#include "ops/kept.h"
 
 size_t kg_linear_u8_input_gradient_scratch_bytes(const kg_conv_dims_t *dims);
 
@@ -26,9 +27,10 @@ void kg_linear_u8_weight_gradient(const kg_conv_dims_t *dims, const uint8_t *x, 
                                   void *scratch);
 
 // dx[i] = clamp(128 + rq(sum_o (w[o,i] - z_w) (e[o] - 128), backward), 0, 255), 128 where mask[i]
-// <= x_zero. mask may be the same array as dx. Returns the largest |sum| over the elements not
-// masked.
-int32_t kg_linear_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e, const uint8_t *w,
+// <= x_zero; kept rows and their factors as in conv2d.h. mask may be the same array as dx. Returns
+// the largest |sum| over the elements not masked.
+int32_t kg_linear_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e,
+                                    const kg_kept_t *kept, const uint8_t *w,
                                     const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx,
                                     void *scratch);
 
@@ -39,8 +41,8 @@ void kg_linear_f32_forward(const kg_conv_dims_t *dims, const float *x, const flo
                            const float *b, float y_min, float y_max, float *y, void *scratch);
 void kg_linear_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, const float *e,
                                    int32_t channel, float *row, void *scratch);
-void kg_linear_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w,
-                                  const float *mask, float *dx, void *scratch);
+void kg_linear_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const kg_kept_t *kept,
+                                  const float *w, const float *mask, float *dx, void *scratch);
 
 // The same for the host twin, by vector arithmetic. There is no such weight gradient: compilers
 // make vectors of the plain one.
@@ -50,13 +52,15 @@ void kg_linear_u8_forward_host(const kg_conv_dims_t *dims, const uint8_t *x, con
                                const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
                                void *scratch);
 int32_t kg_linear_u8_input_gradient_host(const kg_conv_dims_t *dims, const uint8_t *e,
-                                         const uint8_t *w, const kg_conv_quant_t *quant,
-                                         const uint8_t *mask, uint8_t *dx, void *scratch);
+                                         const kg_kept_t *kept, const uint8_t *w,
+                                         const kg_conv_quant_t *quant, const uint8_t *mask,
+                                         uint8_t *dx, void *scratch);
 
 size_t kg_linear_f32_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims);
 void kg_linear_f32_forward_host(const kg_conv_dims_t *dims, const float *x, const float *w,
                                 const float *b, float y_min, float y_max, float *y, void *scratch);
-void kg_linear_f32_input_gradient_host(const kg_conv_dims_t *dims, const float *e, const float *w,
-                                       const float *mask, float *dx, void *scratch);
+void kg_linear_f32_input_gradient_host(const kg_conv_dims_t *dims, const float *e,
+                                       const kg_kept_t *kept, const float *w, const float *mask,
+                                       float *dx, void *scratch);
 
 #endif

@@ -35,7 +35,7 @@ void kg_linear_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, c
     }
 }
 
-// An error that is not zero, and where its row of weights starts.
+// A kept error that is not zero, times its factor, and where its row of weights starts.
 typedef struct {
     int32_t offset;
     float value;
@@ -45,21 +45,23 @@ size_t kg_linear_f32_input_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
     return (size_t)dims->out_channels * sizeof(tap_t);
 }
 
-static const tap_t *list_errors(const kg_conv_dims_t *dims, const float *e, tap_t *end) {
-    for (int32_t o = 0; o < dims->out_channels; o++) {
-        if (e[o] != 0.0f) {
-            end->offset = o * dims->in_channels;
-            end->value = e[o];
+static const tap_t *list_errors(const kg_conv_dims_t *dims, const float *e, const kg_kept_t *kept,
+                                tap_t *end) {
+    for (int32_t j = 0; j < kg_kept_count(kept, dims->out_channels); j++) {
+        kg_kept_row_t row = kg_kept_at(kept, j);
+        if (e[row.row] != 0.0f) {
+            end->offset = row.row * dims->in_channels;
+            end->value = kept == NULL ? e[row.row] : e[row.row] * kg_kept_scale(kept, row);
             end++;
         }
     }
     return end;
 }
 
-// dx[i] = sum_o w[o,i] e[o], 0 where mask[i] <= 0
-void kg_linear_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const float *w,
-                                  const float *mask, float *dx, void *scratch) {
-    const tap_t *end = list_errors(dims, e, scratch);
+// dx[i] = sum_o w[o,i] (e[o] f[o]), 0 where mask[i] <= 0
+void kg_linear_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const kg_kept_t *kept,
+                                  const float *w, const float *mask, float *dx, void *scratch) {
+    const tap_t *end = list_errors(dims, e, kept, scratch);
     for (int32_t i = 0; i < dims->in_channels; i++) {
         float sum = 0.0f;
         if (mask == NULL || !(mask[i] <= 0.0f)) {

@@ -40,11 +40,14 @@ size_t kg_linear_f32_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dim
     return (size_t)dims->out_channels * sizeof(kg_factor_t);
 }
 
-static int32_t list_errors(const kg_conv_dims_t *dims, const float *e, kg_factor_t *factors) {
+static int32_t list_errors(const kg_conv_dims_t *dims, const float *e, const kg_kept_t *kept,
+                           kg_factor_t *factors) {
     int32_t count = 0;
-    for (int32_t o = 0; o < dims->out_channels; o++) {
-        if (e[o] != 0.0f) {
-            factors[count++] = (kg_factor_t){o * dims->in_channels, e[o]};
+    for (int32_t j = 0; j < kg_kept_count(kept, dims->out_channels); j++) {
+        kg_kept_row_t row = kg_kept_at(kept, j);
+        if (e[row.row] != 0.0f) {
+            float value = e[row.row] * kg_kept_scale(kept, row);
+            factors[count++] = (kg_factor_t){row.row * dims->in_channels, value};
         }
     }
     return count;
@@ -56,10 +59,11 @@ static void store(const float *sums, const float *mask, int32_t count, float *dx
     }
 }
 
-void kg_linear_f32_input_gradient_host(const kg_conv_dims_t *dims, const float *e, const float *w,
-                                       const float *mask, float *dx, void *scratch) {
+void kg_linear_f32_input_gradient_host(const kg_conv_dims_t *dims, const float *e,
+                                       const kg_kept_t *kept, const float *w, const float *mask,
+                                       float *dx, void *scratch) {
     kg_factor_t *factors = scratch;
-    int32_t count = list_errors(dims, e, factors);
+    int32_t count = list_errors(dims, e, kept, factors);
     for (int32_t i = 0, step; i < dims->in_channels; i += step) {
         float sums[6 * KG_VECTOR_LANES] = {0};
         const float *bases[6];

@@ -71,7 +71,8 @@ void kg_linear_u8_weight_gradient(const kg_conv_dims_t *dims, const uint8_t *x, 
     }
 }
 
-// The errors that are not zero, each with the start of its row of weights, and their sum.
+// The kept errors that are not zero, times their factor, each with the start of its row of weights,
+// and their sum.
 typedef struct {
     kg_tap_list_t list;
     int32_t total;
@@ -81,13 +82,15 @@ size_t kg_linear_u8_input_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
     return (size_t)dims->out_channels * sizeof(kg_tap_t);
 }
 
-static errors_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e, kg_tap_t *taps) {
+static errors_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e, const kg_kept_t *kept,
+                            kg_tap_t *taps) {
     kg_tap_t *end = taps;
     int32_t total = 0;
-    for (int32_t o = 0; o < dims->out_channels; o++) {
-        int32_t value = e[o] - KG_ERROR_ZERO;
+    for (int32_t j = 0; j < kg_kept_count(kept, dims->out_channels); j++) {
+        kg_kept_row_t row = kg_kept_at(kept, j);
+        int32_t value = (e[row.row] - KG_ERROR_ZERO) * row.factor;
         if (value != 0) {
-            end->offset = o * dims->in_channels;
+            end->offset = row.row * dims->in_channels;
             end->value = value;
             end++;
             total += value;
@@ -96,19 +99,21 @@ static errors_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e, kg_tap
     return (errors_t){{taps, end}, total};
 }
 
-// dx[i] = clamp(128 + rq(sum_o (w[o,i] - z_w) (e[o] - 128)), 0, 255), 128 where mask[i] <= z_x
-int32_t kg_linear_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e, const uint8_t *w,
+// dx[i] = clamp(128 + rq(sum_o (w[o,i] - z_w) (e[o] - 128) f[o]), 0, 255), 128 where mask[i] <= z_x
+int32_t kg_linear_u8_input_gradient(const kg_conv_dims_t *dims, const uint8_t *e,
+                                    const kg_kept_t *kept, const uint8_t *w,
                                     const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx,
                                     void *scratch) {
-    errors_t errors = list_errors(dims, e, scratch);
-    int32_t excess = quant->w_zero * errors.total;
+    errors_t errors = list_errors(dims, e, kept, scratch);
+    int32_t base = kg_kept_half(kept) - quant->w_zero * errors.total;
+    int32_t fraction = kg_kept_fraction(kept);
     int32_t largest = 0;
     for (int32_t i = 0; i < dims->in_channels; i++) {
         if (mask != NULL && mask[i] <= quant->x_zero) {
             dx[i] = KG_ERROR_ZERO;
             continue;
         }
-        int32_t sum = kg_taps_dot_u8(errors.list, w + i) - excess;
+        int32_t sum = (kg_taps_dot_u8(errors.list, w + i) + base) >> fraction;
         largest = kg_largest(largest, sum);
         dx[i] = kg_error(sum, quant->backward);
     }

@@ -49,20 +49,22 @@ static void add_rows(const int32_t *e, const uint8_t *const *w, int32_t count, i
     }
 }
 
-// Sums all rows whose error is not zero, four at a time. Returns the sum of the errors.
-static int32_t add_all_rows(const kg_conv_dims_t *dims, const uint8_t *e, const uint8_t *w,
-                            int32_t *sums) {
+// Sums all kept rows whose error is not zero, four at a time. Returns the sum of the errors. All
+// errors are times their factors.
+static int32_t add_all_rows(const kg_conv_dims_t *dims, const uint8_t *e, const kg_kept_t *kept,
+                            const uint8_t *w, int32_t *sums) {
     int32_t errors[4] = {0};
     const uint8_t *rows[4] = {w, w, w, w};
     int32_t listed = 0;
     int32_t total = 0;
     memset(sums, 0, (size_t)dims->in_channels * sizeof *sums);
-    for (int32_t o = 0; o < dims->out_channels; o++) {
-        if (e[o] == KG_ERROR_ZERO) {
+    for (int32_t j = 0; j < kg_kept_count(kept, dims->out_channels); j++) {
+        kg_kept_row_t row = kg_kept_at(kept, j);
+        if (e[row.row] == KG_ERROR_ZERO) {
             continue;
         }
-        errors[listed] = e[o] - KG_ERROR_ZERO;
-        rows[listed] = w + o * dims->in_channels;
+        errors[listed] = (e[row.row] - KG_ERROR_ZERO) * row.factor;
+        rows[listed] = w + row.row * dims->in_channels;
         total += errors[listed++];
         if (listed == 4) {
             add_rows(errors, rows, dims->in_channels, sums);
@@ -75,15 +77,17 @@ static int32_t add_all_rows(const kg_conv_dims_t *dims, const uint8_t *e, const 
 }
 
 int32_t kg_linear_u8_input_gradient_host(const kg_conv_dims_t *dims, const uint8_t *e,
-                                         const uint8_t *w, const kg_conv_quant_t *quant,
-                                         const uint8_t *mask, uint8_t *dx, void *scratch) {
+                                         const kg_kept_t *kept, const uint8_t *w,
+                                         const kg_conv_quant_t *quant, const uint8_t *mask,
+                                         uint8_t *dx, void *scratch) {
     kg_requant_t factor = quant->backward;
     int32_t x_zero = quant->x_zero;
     int32_t *sums = scratch;
-    int32_t excess = quant->w_zero * add_all_rows(dims, e, w, sums);
+    int32_t base = kg_kept_half(kept) - quant->w_zero * add_all_rows(dims, e, kept, w, sums);
+    int32_t fraction = kg_kept_fraction(kept);
     int32_t largest = 0;
     for (int32_t i = 0; i < dims->in_channels; i++) {
-        int32_t sum = mask == NULL || mask[i] > x_zero ? sums[i] - excess : 0;
+        int32_t sum = mask == NULL || mask[i] > x_zero ? (sums[i] + base) >> fraction : 0;
         largest = kg_largest(largest, sum);
         dx[i] = kg_error(sum, factor);
     }

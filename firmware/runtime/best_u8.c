@@ -45,9 +45,9 @@ static uint32_t row_dither(const kg_parameter_u8_t *p, const kg_training_t *trai
 }
 
 void kg_best_u8_add_row(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,
-                        const int32_t *sums) {
+                        const int32_t *sums, int32_t fraction) {
     int16_t *g = (int16_t *)p->g + (size_t)row * (size_t)p->matrix.columns;
-    int32_t shift = p->state->g_shift;
+    int32_t shift = p->state->g_shift + fraction;
     uint32_t u = row_dither(p, training, SAMPLE_STREAM, training->samples, row);
     for (int32_t k = 0; k < p->matrix.columns; k++) {
         g[k] = saturate(g[k] + ((sums[k] + kg_dither_bits(u, shift)) >> shift));
@@ -56,9 +56,9 @@ void kg_best_u8_add_row(const kg_parameter_u8_t *p, const kg_training_t *trainin
 }
 
 void kg_best_u8_add_outer(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,
-                          const uint8_t *x, int32_t e) {
+                          const uint8_t *x, int32_t e, int32_t fraction) {
     int16_t *g = (int16_t *)p->g + (size_t)row * (size_t)p->matrix.columns;
-    int32_t shift = p->state->g_shift;
+    int32_t shift = p->state->g_shift + fraction;
     int32_t zero = p->quant->x_zero;
     uint32_t u = row_dither(p, training, SAMPLE_STREAM, training->samples, row);
     for (int32_t k = 0; k < p->matrix.columns; k++) {

@@ -3,7 +3,8 @@
 // number format.
 //
 // `add_row` takes a finished row of sums (convolution); `add_outer` forms the row e x[k] on the way
-// (linear), so that no row needs to be stored. Both leave a row alone whose error is zero.
+// (linear), so that no row needs to be stored. Both get rows only whose error is not zero. sums and
+// e are in units of 2^-fraction: the errors times the factor of a kept row (ops/kept.h).
 #ifndef KG_RUNTIME_GRADIENT_H
 #define KG_RUNTIME_GRADIENT_H
 
@@ -11,12 +12,12 @@
 
 // x is (columns) with zero point x_zero, e the row's error less 128.
 typedef void kg_add_row_u8_fn(const kg_parameter_u8_t *parameter, const kg_training_t *training,
-                              int32_t row, const int32_t *sums);
+                              int32_t row, const int32_t *sums, int32_t fraction);
 typedef void kg_add_outer_u8_fn(const kg_parameter_u8_t *parameter, const kg_training_t *training,
-                                int32_t row, const uint8_t *x, int32_t e);
+                                int32_t row, const uint8_t *x, int32_t e, int32_t fraction);
 
-// Recipe best: g[k] = saturate(g[k] + floor(sum / 2^g_shift + u)), u the dither: stochastic
-// rounding.
+// Recipe best: g[k] = saturate(g[k] + floor(sum / 2^(g_shift + fraction) + u)), u the dither:
+// stochastic rounding.
 kg_add_row_u8_fn kg_best_u8_add_row;
 kg_add_outer_u8_fn kg_best_u8_add_outer;
 

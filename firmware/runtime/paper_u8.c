@@ -7,15 +7,15 @@
 #include "runtime/statistics.h"
 #include "runtime/update.h"
 
-static float gradient_unit(const kg_parameter_u8_t *p) {
-    return p->error->scale * p->error_factor * p->x_scale;
+static float gradient_unit(const kg_parameter_u8_t *p, int32_t fraction) {
+    return p->error->scale * p->error_factor * p->x_scale * kg_exp2i(-fraction);
 }
 
 void kg_paper_u8_add_row(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,
-                         const int32_t *sums) {
+                         const int32_t *sums, int32_t fraction) {
     (void)training;
     float *g = (float *)p->g + (size_t)row * (size_t)p->matrix.columns;
-    float unit = gradient_unit(p);
+    float unit = gradient_unit(p, fraction);
     float sum = 0.0f;
     float square_sum = 0.0f;
     for (int32_t k = 0; k < p->matrix.columns; k++) {
@@ -28,10 +28,10 @@ void kg_paper_u8_add_row(const kg_parameter_u8_t *p, const kg_training_t *traini
 }
 
 void kg_paper_u8_add_outer(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,
-                           const uint8_t *x, int32_t e) {
+                           const uint8_t *x, int32_t e, int32_t fraction) {
     (void)training;
     float *g = (float *)p->g + (size_t)row * (size_t)p->matrix.columns;
-    float unit = gradient_unit(p);
+    float unit = gradient_unit(p, fraction);
     int32_t zero = p->quant->x_zero;
     float sum = 0.0f;
     float square_sum = 0.0f;

@@ -23,6 +23,12 @@ static float error_sum(const float *e, int32_t count, int *any) {
     return sum;
 }
 
+static void multiply_row(float *row, int32_t count, float scale) {
+    for (int32_t k = 0; k < count && scale != 1.0f; k++) {
+        row[k] *= scale;
+    }
+}
+
 void kg_step_row_gradient_f32(const void *args, kg_training_t *training) {
     const kg_row_gradient_f32_t *a = args;
     const kg_parameter_f32_t *p = a->parameter;
@@ -31,12 +37,15 @@ void kg_step_row_gradient_f32(const void *args, kg_training_t *training) {
     if (a->prepare != NULL) {
         a->prepare(a->dims, a->x, a->scratch);
     }
-    for (int32_t row = 0; row < p->matrix.rows; row++) {
+    for (int32_t j = 0; j < kg_kept_count(a->kept, p->matrix.rows); j++) {
+        kg_kept_row_t kept = kg_kept_at(a->kept, j);
+        float scale = kg_kept_scale(a->kept, kept);
         int any;
-        p->gb[row] += error_sum(a->e + row * positions, positions, &any);
+        p->gb[kept.row] += error_sum(a->e + kept.row * positions, positions, &any) * scale;
         if (any) {
-            a->kernel(a->dims, a->x, a->e, row, a->row, a->scratch);
-            a->add(p, row, a->row);
+            a->kernel(a->dims, a->x, a->e, kept.row, a->row, a->scratch);
+            multiply_row(a->row, p->matrix.columns, scale);
+            a->add(p, kept.row, a->row);
         }
     }
 }
@@ -45,10 +54,12 @@ void kg_step_outer_gradient_f32(const void *args, kg_training_t *training) {
     const kg_outer_gradient_f32_t *a = args;
     const kg_parameter_f32_t *p = a->parameter;
     (void)training;
-    for (int32_t row = 0; row < p->matrix.rows; row++) {
-        if (a->e[row] != 0.0f) {
-            p->gb[row] += a->e[row];
-            a->add(p, row, a->x, a->e[row]);
+    for (int32_t j = 0; j < kg_kept_count(a->kept, p->matrix.rows); j++) {
+        kg_kept_row_t kept = kg_kept_at(a->kept, j);
+        float error = a->e[kept.row] * kg_kept_scale(a->kept, kept);
+        if (error != 0.0f) {
+            p->gb[kept.row] += error;
+            a->add(p, kept.row, a->x, error);
         }
     }
 }
@@ -56,7 +67,7 @@ void kg_step_outer_gradient_f32(const void *args, kg_training_t *training) {
 void kg_step_input_gradient_f32(const void *args, kg_training_t *training) {
     const kg_input_gradient_f32_t *a = args;
     (void)training;
-    a->kernel(a->dims, a->e, a->w, a->mask, a->dx, a->scratch);
+    a->kernel(a->dims, a->e, a->kept, a->w, a->mask, a->dx, a->scratch);
 }
 
 void kg_step_max_pool_f32(const void *args, kg_training_t *training) {

@@ -5,6 +5,7 @@
 
 #include "ops/average_pool.h"
 #include "ops/dims.h"
+#include "ops/kept.h"
 #include "ops/max_pool.h"
 #include "runtime/gradient.h"
 
@@ -13,8 +14,9 @@ typedef void kg_forward_f32_fn(const kg_conv_dims_t *dims, const float *x, const
 typedef void kg_weight_gradient_f32_fn(const kg_conv_dims_t *dims, const float *x, const float *e,
                                        int32_t channel, float *row, void *scratch);
 typedef void kg_prepare_f32_fn(const kg_conv_dims_t *dims, const float *x, void *scratch);
-typedef void kg_input_gradient_f32_fn(const kg_conv_dims_t *dims, const float *e, const float *w,
-                                      const float *mask, float *dx, void *scratch);
+typedef void kg_input_gradient_f32_fn(const kg_conv_dims_t *dims, const float *e,
+                                      const kg_kept_t *kept, const float *w, const float *mask,
+                                      float *dx, void *scratch);
 
 typedef struct {
     const kg_conv_dims_t *dims;
@@ -32,6 +34,7 @@ typedef struct {
     kg_weight_gradient_f32_fn *kernel;
     kg_add_row_f32_fn *add;
     const float *x, *e;
+    const kg_kept_t *kept;
     const kg_parameter_f32_t *parameter;
     float *row;
     void *scratch;
@@ -41,6 +44,7 @@ void kg_step_row_gradient_f32(const void *args, kg_training_t *training);
 typedef struct {
     kg_add_outer_f32_fn *add;
     const float *x, *e;
+    const kg_kept_t *kept;
     const kg_parameter_f32_t *parameter;
 } kg_outer_gradient_f32_t;
 void kg_step_outer_gradient_f32(const void *args, kg_training_t *training);
@@ -48,7 +52,9 @@ void kg_step_outer_gradient_f32(const void *args, kg_training_t *training);
 typedef struct {
     const kg_conv_dims_t *dims;
     kg_input_gradient_f32_fn *kernel;
-    const float *e, *w, *mask;
+    const float *e;
+    const kg_kept_t *kept;
+    const float *w, *mask;
     float *dx;
     void *scratch;
 } kg_input_gradient_f32_t;

@@ -6,6 +6,7 @@
 #include "ops/linear.h"
 #include "ops/relu.h"
 #include "ops/requant.h"
+#include "runtime/dither.h"
 #include "runtime/math.h"
 
 static float step_of(kg_error_ref_t ref) {
@@ -37,19 +38,40 @@ static int32_t error_sum(const uint8_t *e, int32_t count, int *any) {
     return sum;
 }
 
+// gb += floor(sum / 2^fraction + u), u the dither: the numbers after those of the weights.
+static void add_bias(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,
+                     int32_t sum, int32_t fraction) {
+    if (fraction != 0) {
+        uint32_t start = kg_dither_start(training->seed, p->matrix.stream, training->samples);
+        uint32_t u = kg_dither_at(start, (uint32_t)(p->matrix.rows * p->matrix.columns + row));
+        sum = (sum + kg_dither_bits(u, fraction)) >> fraction;
+    }
+    p->gb[row] += sum;
+}
+
+static void multiply_row(int32_t *row, int32_t count, int32_t factor) {
+    for (int32_t k = 0; k < count && factor != 1; k++) {
+        row[k] *= factor;
+    }
+}
+
 void kg_step_row_gradient_u8(const void *args, kg_training_t *training) {
     const kg_row_gradient_u8_t *a = args;
     const kg_parameter_u8_t *p = a->parameter;
     int32_t positions = a->dims->out_height * a->dims->out_width;
+    int32_t fraction = kg_kept_fraction(a->kept);
     if (a->prepare != NULL) {
         a->prepare(a->dims, a->x, p->quant, a->scratch);
     }
-    for (int32_t row = 0; row < p->matrix.rows; row++) {
+    for (int32_t j = 0; j < kg_kept_count(a->kept, p->matrix.rows); j++) {
+        kg_kept_row_t kept = kg_kept_at(a->kept, j);
         int any;
-        p->gb[row] += error_sum(a->e + row * positions, positions, &any);
+        int32_t sum = error_sum(a->e + kept.row * positions, positions, &any);
+        add_bias(p, training, kept.row, sum * kept.factor, fraction);
         if (any) {
-            a->kernel(a->dims, a->x, a->e, p->quant, row, a->row, a->scratch);
-            a->add(p, training, row, a->row);
+            a->kernel(a->dims, a->x, a->e, p->quant, kept.row, a->row, a->scratch);
+            multiply_row(a->row, p->matrix.columns, kept.factor);
+            a->add(p, training, kept.row, a->row, fraction);
         }
     }
 }
@@ -57,11 +79,13 @@ void kg_step_row_gradient_u8(const void *args, kg_training_t *training) {
 void kg_step_outer_gradient_u8(const void *args, kg_training_t *training) {
     const kg_outer_gradient_u8_t *a = args;
     const kg_parameter_u8_t *p = a->parameter;
-    for (int32_t row = 0; row < p->matrix.rows; row++) {
-        int32_t error = a->e[row] - KG_ERROR_ZERO;
+    int32_t fraction = kg_kept_fraction(a->kept);
+    for (int32_t j = 0; j < kg_kept_count(a->kept, p->matrix.rows); j++) {
+        kg_kept_row_t kept = kg_kept_at(a->kept, j);
+        int32_t error = (a->e[kept.row] - KG_ERROR_ZERO) * kept.factor;
         if (error != 0) {
-            p->gb[row] += error;
-            a->add(p, training, row, a->x, error);
+            add_bias(p, training, kept.row, error, fraction);
+            a->add(p, training, kept.row, a->x, error, fraction);
         }
     }
 }
@@ -69,7 +93,7 @@ void kg_step_outer_gradient_u8(const void *args, kg_training_t *training) {
 void kg_step_input_gradient_u8(const void *args, kg_training_t *training) {
     const kg_input_gradient_u8_t *a = args;
     (void)training;
-    int32_t peak = a->kernel(a->dims, a->e, a->w, a->quant, a->mask, a->dx, a->scratch);
+    int32_t peak = a->kernel(a->dims, a->e, a->kept, a->w, a->quant, a->mask, a->dx, a->scratch);
     kg_error_scale_see(a->dx_scale, (float)peak * (*a->w_scale * step_of(a->e_scale)));
 }
 

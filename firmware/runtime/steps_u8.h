@@ -10,6 +10,7 @@
 #include "ops/average_pool.h"
 #include "ops/dims.h"
 #include "ops/join.h"
+#include "ops/kept.h"
 #include "ops/max_pool.h"
 #include "runtime/error_scale.h"
 #include "runtime/gradient.h"
@@ -32,8 +33,9 @@ typedef void kg_weight_gradient_u8_fn(const kg_conv_dims_t *dims, const uint8_t 
 typedef void kg_prepare_u8_fn(const kg_conv_dims_t *dims, const uint8_t *x,
                               const kg_conv_quant_t *quant, void *scratch);
 typedef int32_t kg_input_gradient_u8_fn(const kg_conv_dims_t *dims, const uint8_t *e,
-                                        const uint8_t *w, const kg_conv_quant_t *quant,
-                                        const uint8_t *mask, uint8_t *dx, void *scratch);
+                                        const kg_kept_t *kept, const uint8_t *w,
+                                        const kg_conv_quant_t *quant, const uint8_t *mask,
+                                        uint8_t *dx, void *scratch);
 
 typedef struct {
     const kg_conv_dims_t *dims;
@@ -58,23 +60,25 @@ typedef struct {
 } kg_logits_u8_t;
 void kg_step_logits_u8(const void *args, kg_training_t *training);
 
-// Convolution: a row of sums for each output channel with an error, handed to the recipe.
+// Convolution: a row of sums for each kept output channel with an error, handed to the recipe.
 typedef struct {
     const kg_conv_dims_t *dims;
     kg_prepare_u8_fn *prepare;  // NULL: the kernel needs none
     kg_weight_gradient_u8_fn *kernel;
     kg_add_row_u8_fn *add;
     const uint8_t *x, *e;
+    const kg_kept_t *kept;
     const kg_parameter_u8_t *parameter;
     int32_t *row;
     void *scratch;
 } kg_row_gradient_u8_t;
 void kg_step_row_gradient_u8(const void *args, kg_training_t *training);
 
-// Linear: every output with an error adds its multiple of x.
+// Linear: every kept output with an error adds its multiple of x.
 typedef struct {
     kg_add_outer_u8_fn *add;
     const uint8_t *x, *e;
+    const kg_kept_t *kept;
     const kg_parameter_u8_t *parameter;
 } kg_outer_gradient_u8_t;
 void kg_step_outer_gradient_u8(const void *args, kg_training_t *training);
@@ -82,7 +86,9 @@ void kg_step_outer_gradient_u8(const void *args, kg_training_t *training);
 typedef struct {
     const kg_conv_dims_t *dims;
     kg_input_gradient_u8_fn *kernel;
-    const uint8_t *e, *w, *mask;  // mask: the input tensor where its producer has a ReLU, else NULL
+    const uint8_t *e;
+    const kg_kept_t *kept;
+    const uint8_t *w, *mask;  // mask: the input tensor where its producer has a ReLU, else NULL
     const kg_conv_quant_t *quant;
     uint8_t *dx;
     void *scratch;

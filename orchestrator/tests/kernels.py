@@ -117,6 +117,12 @@ class Window:
         return (ctypes.c_int32 * 11)(*values)
 
 
+def kept_rows(rows: Array, factors: Array, fraction: int) -> Array:
+    """Return kg_kept_t: two int32, then (row, factor) in int16 each."""
+    head = np.array([rows.size, fraction], np.int32)
+    return np.concatenate([head, np.stack([rows, factors], 1).astype(np.int16).ravel().view(np.int32)])
+
+
 class Output:
     """An array for C to write, with guard bytes on both sides: `array` is checked by `call`."""
 
@@ -217,7 +223,13 @@ class Weighted:
         return np.stack(rows)
 
     def input_gradient(
-        self, window: Window, e: Array, w: Array, mask: Array | None, quant: ConvQuant | None = None
+        self,
+        window: Window,
+        e: Array,
+        w: Array,
+        mask: Array | None,
+        quant: ConvQuant | None = None,
+        kept: Array | None = None,
     ) -> tuple[Array, int]:
         """Return (dx, largest sum); dx overwrites a copy of the mask where there is one."""
         dtype = "f32" if quant is None else "u8"
@@ -225,7 +237,7 @@ class Weighted:
         dx = Output(window.x_shape, e.dtype.type, like=mask)
         extra = () if quant is None else (quant,)
         shared = None if mask is None else dx
-        largest = call(name, window.conv(), e, w, *extra, shared, dx, self._scratch(name, window))
+        largest = call(name, window.conv(), e, kept, w, *extra, shared, dx, self._scratch(name, window))
         return dx.array, largest
 
 

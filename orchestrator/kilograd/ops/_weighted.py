@@ -166,7 +166,9 @@ def _parameter(node: Node, low: Lowering, error: Error) -> str:
 
 def _weight_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: Error, parameter: str) -> None:
     suffix, x = low.suffix(node), low.tensor(node.inputs[0])
-    args: dict[str, Value] = {"x": Array(x), "e": Array(error.buffer), "parameter": Address(parameter)}
+    args: dict[str, Value] = {
+        "x": Array(x), "e": Array(error.buffer), "kept": None, "parameter": Address(parameter),
+    }  # fmt: skip
     reads, writes, kind = [x, error.buffer], [], "outer"
     if node.op != "linear":
         kind = "row"
@@ -201,6 +203,7 @@ def _input_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: E
         "dims": Address(f"{node.name}_dims"),
         "kernel": kernel,
         "e": Array(error.buffer),
+        "kept": None,
         "w": Array(f"{node.name}_w"),
         "mask": Array(mask) if mask else None,
         "dx": Array(below.buffer),

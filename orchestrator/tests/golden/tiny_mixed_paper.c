@@ -166,6 +166,7 @@ static const kg_parameter_f32_t fc_parameter = {
 static const kg_outer_gradient_f32_t fc_weight_gradient = {
     .x = t_hidden_float32,
     .e = t_loss_error,
+    .kept = NULL,
     .parameter = &fc_parameter,
     .add = kg_paper_f32_add_outer,
 };
@@ -174,6 +175,7 @@ static const kg_input_gradient_f32_t fc_input_gradient = {
     .dims = &fc_dims,
     .kernel = kg_linear_f32_input_gradient,
     .e = t_loss_error,
+    .kept = NULL,
     .w = fc_w,
     .mask = NULL,
     .dx = t_hidden_float32_error,
@@ -206,6 +208,7 @@ static const kg_parameter_u8_t hidden_parameter = {
 static const kg_outer_gradient_u8_t hidden_weight_gradient = {
     .x = t_input,
     .e = t_hidden_error,
+    .kept = NULL,
     .parameter = &hidden_parameter,
     .add = kg_paper_u8_add_outer,
 };
@@ -262,7 +265,7 @@ static const kg_region_t state[13] = {
 
 const kg_model_t kg_model = {
     .name = "tiny_mixed_paper",
-    .id = 0x68ba3f75u,
+    .id = 0xaf80e6e3u,
     .phases = {
         {forward_steps, 4},
         {backward_steps, 5},

@@ -209,6 +209,7 @@ static const kg_parameter_u8_t fc_parameter = {
 static const kg_outer_gradient_u8_t fc_weight_gradient = {
     .x = t_pool,
     .e = t_loss_error,
+    .kept = NULL,
     .parameter = &fc_parameter,
     .add = kg_best_u8_add_outer,
 };
@@ -221,6 +222,7 @@ static const kg_input_gradient_u8_t fc_input_gradient = {
     .dims = &fc_dims,
     .kernel = kg_linear_u8_input_gradient,
     .e = t_loss_error,
+    .kept = NULL,
     .w = fc_w,
     .mask = t_pool,
     .dx = t_pool_error,
@@ -264,6 +266,7 @@ static const kg_parameter_u8_t conv_parameter = {
 static const kg_row_gradient_u8_t conv_weight_gradient = {
     .x = t_input,
     .e = t_conv_error,
+    .kept = NULL,
     .parameter = &conv_parameter,
     .dims = &conv_dims,
     .prepare = NULL,
@@ -328,7 +331,7 @@ static const kg_region_t state[14] = {
 
 const kg_model_t kg_model = {
     .name = "tiny_uint8_best",
-    .id = 0x3fd78ceeu,
+    .id = 0x984a15f7u,
     .phases = {
         {forward_steps, 4},
         {backward_steps, 5},
