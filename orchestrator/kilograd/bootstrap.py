@@ -34,17 +34,19 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).parents[2]
 STAMP = "kilograd.stamp"
+STAMP_LINES = 4  # packages, native part, Python, what the user wants besides
+PACKAGES = "KILOGRAD_PACKAGES"
 ZIG_PROGRAMS = ("cc", "ar", "ranlib")
 BUILD_HINT = "the C compiler says why; another one can be set as CC"
 
 
 def main(arguments: list[str]) -> int:
-    """Set up the environment in a folder; `packages` and `native` are fingerprints of what it is made from."""
-    folder, packages, native = arguments
+    """Set up the environment in a folder; the other arguments are fingerprints of what it is made from."""
+    folder, *wanted = arguments
     os.environ.pop("PYTHONPATH", None)  # the launcher's, which pip must not see
     try:
         with _locked(Path(folder)) as venv:
-            set_up(venv, packages, native)
+            set_up(venv, *wanted)
     except KilogradError as error:
         _print(f"error: {error.message}")
         _print(f"hint: {error.hint}")
@@ -55,29 +57,61 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def set_up(venv: Path, packages: str, native: str) -> None:
-    """Bring the environment up to date; the stamp tells what is done, so an interrupted set-up is taken up again."""
+def set_up(venv: Path, packages: str, native: str, more: str) -> None:
+    """
+    Bring the environment up to date; the stamp tells what is done, so an interrupted set-up is taken up again.
+
+    Args:
+        venv: its folder.
+        packages: fingerprint of what kilograd requires.
+        native: fingerprint of the native part's sources.
+        more: fingerprint of KILOGRAD_PACKAGES; empty: what is installed stays.
+
+    """
     python = venv / "bin" / "python"
-    done = _read_stamp(venv)
-    if done == [packages, native, os.path.realpath(python)]:
-        return  # another launcher was faster
-    if done[:1] + done[2:] != [packages, os.path.realpath(python)]:
+    done = [*_read_stamp(venv), *[""] * STAMP_LINES][:STAMP_LINES]  # another launcher may have been faster
+    if [done[0], done[2]] != [packages, os.path.realpath(python)]:
         _write_stamp(venv, [])
-        say("making a virtual environment ...")
-        make_environment(venv)
-        say("installing Python packages (some minutes the first time) ...")
-        pip(
-            python,
-            *_pyproject("build-system", "requires"),
-            *_pyproject("project", "dependencies"),
-            *_pyproject("project", "optional-dependencies", "test"),
-        )
-    _write_stamp(venv, [packages, "", os.path.realpath(python)])
-    compiler = host_compiler(venv)
-    say("building the native part ...")
-    pip(python, "--no-build-isolation", "--no-deps", "--editable", ".", compiler=compiler)
-    arm_compiler()
-    _write_stamp(venv, [packages, native, os.path.realpath(python)])
+        install_required(venv)
+        done = [packages, "", os.path.realpath(python), ""]
+        _write_stamp(venv, done)
+    if done[1] != native:
+        _write_stamp(venv, [done[0], "", *done[2:]])
+        compiler = host_compiler(venv)
+        say("building the native part ...")
+        pip(python, "--no-build-isolation", "--no-deps", "--editable", ".", compiler=compiler)
+        arm_compiler()
+        done[1] = native
+        _write_stamp(venv, done)
+    if more and done[3] != more:
+        install_wanted(python, os.environ.get(PACKAGES, "").split())
+        _write_stamp(venv, [*done[:3], more])
+
+
+def install_required(venv: Path) -> None:
+    """Make the environment and install what kilograd and its tests require."""
+    say("making a virtual environment ...")
+    make_environment(venv)
+    say("installing Python packages (some minutes the first time) ...")
+    pip(
+        venv / "bin" / "python",
+        *_pyproject("build-system", "requires"),
+        *_pyproject("project", "dependencies"),
+        *_pyproject("project", "optional-dependencies", "test"),
+    )
+
+
+def install_wanted(python: Path, wanted: list[str]) -> None:
+    """Install what the user wants besides."""
+    say(f"installing {' '.join(wanted)} ...")
+    try:
+        pip(python, *wanted)
+    except KilogradError as error:
+        told = [line.removeprefix("ERROR: ") for line in error.message.splitlines() if line.startswith("ERROR: ")]
+        message = f"{PACKAGES}: {' '.join(wanted)} cannot be installed: {(told or [error.message])[-1]}"
+        raise KilogradError(
+            message, f"correct or unset {PACKAGES}; pip needs the network, or your own index"
+        ) from error
 
 
 def make_environment(venv: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from kilograd import listing, paths, zoo
+from kilograd import listing, load, paths, zoo
 from kilograd.data import is_own
 from kilograd.errors import KilogradError
 from kilograd.platforms import board as platforms
@@ -61,10 +61,6 @@ def _one_of(kind: str, known: Callable[[], tuple[str, ...]], exists: Callable[[s
     return AfterValidator(check)
 
 
-def _is_onnx(name: str) -> bool:
-    return name.endswith(".onnx")
-
-
 def _is_board_folder(name: str) -> bool:
     return (Path(name) / "board.toml").is_file()
 
@@ -82,7 +78,7 @@ def _check_layers(value: object) -> object:
     raise ValueError(message)
 
 
-ModelSource = Annotated[str, _one_of("built-in model or .onnx file", zoo.models, _is_onnx)]
+ModelSource = Annotated[str, _one_of("built-in model, .onnx or .pt2 file", zoo.models, load.is_file)]
 DataName = Annotated[str, _one_of("data set (or path of your own data)", datasets, is_own)]
 BoardName = Annotated[str, _one_of("board", platforms.boards, _is_board_folder)]
 EngineName = Annotated[str, _one_of("engine", engines, _nothing_else)]
@@ -97,7 +93,7 @@ class Model(_Strict):
     """Which network."""
 
     source: ModelSource = Field(
-        description="a built-in model (`kilograd models`), or the path of an .onnx file, relative to this file"
+        description="a built-in model (`kilograd models`), or the path of an .onnx or .pt2 file, relative to this file"
     )
     classes: int | None = Field(
         default=None, gt=1, description="outputs of a built-in model; default: the classes of the data"
@@ -281,13 +277,13 @@ def _override(written: Mapping[str, Any], overrides: Mapping[str, object]) -> di
 
 
 def _resolve_model(experiment: Experiment, path: Path) -> Experiment:
-    """Make the path of an .onnx file relative to the current folder instead of the experiment's."""
-    if not _is_onnx(experiment.model.source):
+    """Make the path of a model relative to the current folder instead of the experiment's."""
+    if not load.is_file(experiment.model.source):
         return experiment
     source = path.parent / experiment.model.source
     if not source.is_file():
         message = f"{path}: model.source: there is no file {source}"
-        raise KilogradError(message, "the path of an .onnx file is relative to the experiment file")
+        raise KilogradError(message, "the path of a model is relative to the experiment file")
     model = experiment.model.model_copy(update={"source": str(source)})
     return experiment.model_copy(update={"model": model})
 

@@ -56,7 +56,10 @@ def test_a_mistake_in_an_experiment_is_named_by_file_line_and_key(cli: Cli, line
     [
         (["--board", "stm32"], ["'stm32' is no board", "imxrt1062, nrf52840, rp2040"]),
         (["--engine", "qemu2"], ["'qemu2' is no engine", "builtin, host"]),
-        (["--set", "model.source=lenet"], ["'lenet' is no built-in model or .onnx file", "digits_cnn", "mnist_cnn"]),
+        (
+            ["--set", "model.source=lenet"],
+            ["'lenet' is no built-in model, .onnx or .pt2 file", "mnist_cnn"],
+        ),
         (["--set", "data.name=imagenet"], ["'imagenet' is no data set", "digits, digits_shifted", "mnist"]),
         (["--set", 'train.layers=["fc1", "fc3"]'], ["no such layers to train: fc3", "conv1, conv2, fc1, fc2"]),
         (["--set", "train.layers=9"], ["no such layers to train: 9", "a number from 1 to 4"]),

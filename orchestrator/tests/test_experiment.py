@@ -120,7 +120,7 @@ def test_a_mistake_is_named_with_file_line_key_and_what_is_allowed(
     [
         (SMALLEST.replace('name = "digits"', ""), 4, "the key data.name is missing"),
         ('name = "x"\n[data]\nname = "digits"\n', 1, "the table [model] is missing"),
-        (SMALLEST.replace("digits_cnn", "alexnet"), 3, "'alexnet' is no built-in model or .onnx file"),
+        (SMALLEST.replace("digits_cnn", "alexnet"), 3, "'alexnet' is no built-in model, .onnx or .pt2 file"),
         (SMALLEST.replace('"small"', '"a/b"'), 1, "name = 'a/b'"),
         (f"run = 5\n{SMALLEST}", 1, "run must be a table, not 5"),
         (SMALLEST.replace('"small"', "3"), 1, "name must be a string in quotes, not 3"),

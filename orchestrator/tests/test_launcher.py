@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import threading
 from dataclasses import dataclass, field
 from functools import partial
@@ -28,12 +29,12 @@ FAKE_PYTHON = r"""#!/bin/sh
 case "$*" in
 *version_info*) exit "${FAKE_OLD:-0}" ;;
 *kilograd.bootstrap*)
-    echo "$5:$6" >>"$LOG"
+    echo "$5:$6:$7" >>"$LOG"
     [ -z "${FAKE_FAILS:-}" ] || exit 2
     mkdir -p "$4/bin"
     { echo '#!/bin/sh'; echo 'for word in "$@"; do echo "<$word>"; done; exit 7'; } >"$4/bin/python"
     chmod +x "$4/bin/python"
-    printf '%s\n%s\n%s' "$5" "$6" "$(readlink -f "$4/bin/python")" >"$4/kilograd.stamp"
+    printf '%s\n%s\n%s\n%s' "$5" "$6" "$(readlink -f "$4/bin/python")" "$7" >"$4/kilograd.stamp"
     ;;
 esac
 """
@@ -63,7 +64,7 @@ class Place:
         return done.returncode, done.stdout
 
     def set_ups(self) -> list[list[str]]:
-        """Return the two fingerprints of each set-up so far."""
+        """Return the three fingerprints of each set-up so far."""
         return [line.split(":") for line in self.log.read_text().splitlines()] if self.log.exists() else []
 
 
@@ -119,7 +120,7 @@ def test_a_change_sets_up_again_what_depends_on_it(place: Place, name: str, pack
     place.start()
 
     before, after = place.set_ups()
-    assert [one != other for one, other in zip(before, after, strict=True)] == [packages, native]
+    assert [one != other for one, other in zip(before, after, strict=True)] == [packages, native, False]
 
 
 def test_a_moved_checkout_is_set_up_again(place: Place) -> None:
@@ -167,13 +168,25 @@ def test_the_environment_can_be_elsewhere(place: Place, tmp_path: Path, relative
 def test_without_a_new_enough_python_it_says_so(place: Place) -> None:
     """The message is all that such a user sees of kilograd."""
     place.environment = {"FAKE_OLD": "1", "PATH": str(place.programs)}
-    for program in ("readlink", "cat", "cksum", "find", "sort", "sh"):
+    for program in ("readlink", "cat", "head", "cksum", "find", "sort", "sh"):
         (place.programs / program).symlink_to(str(shutil.which(program)))
 
     code, output = place.start()
 
     assert (code, place.set_ups()) == (2, [])
     assert output.startswith("error: kilograd needs Python 3.11 or newer\nhint: ")
+
+
+def test_wanted_packages_are_set_up_once_and_after_a_change(place: Place) -> None:
+    """Another shell without the variable must neither wait for a set-up nor lose what the first has installed."""
+    for wanted in ("torch", "torch", "", "torch  torchvision>=0.2", None):
+        place.environment.pop("KILOGRAD_PACKAGES", None)
+        if wanted is not None:
+            place.environment["KILOGRAD_PACKAGES"] = wanted
+        assert place.start()[0] == 7
+
+    first, second = place.set_ups()
+    assert [one != other for one, other in zip(first, second, strict=True)] == [False, False, True]
 
 
 def test_a_failed_set_up_ends_the_start(place: Place) -> None:
@@ -204,6 +217,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return notes
 
 
+PIP = bootstrap.pip
 ALL = ["environment", "packages", "native with cc", "arm"]
 
 
@@ -212,10 +226,57 @@ def test_the_set_up_does_only_what_is_needed(tmp_path: Path, done: list[str]) ->
     steps = []
     for arguments in (("p1", "n1"), ("p1", "n1"), ("p1", "n2"), ("p2", "n2")):
         done.clear()
-        assert bootstrap.main([str(tmp_path / "venv"), *arguments]) == 0
+        assert bootstrap.main([str(tmp_path / "venv"), *arguments, ""]) == 0
         steps.append(list(done))
 
     assert steps == [ALL, [], ALL[2:], ALL]
+
+
+def test_wanted_packages_come_last_and_alone(tmp_path: Path, done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another wish installs nothing but what is wished; a new environment begins without it."""
+    monkeypatch.setattr(bootstrap, "install_wanted", lambda _, wanted: done.append(f"wanted {wanted}"))
+    monkeypatch.setenv("KILOGRAD_PACKAGES", " torch\n  numpy<3 ")
+    steps = []
+    for packages, more in (("p1", ""), ("p1", "m1"), ("p1", "m1"), ("p1", "m2"), ("p1", ""), ("p2", ""), ("p2", "m2")):
+        done.clear()
+        assert bootstrap.main([str(tmp_path / "venv"), packages, "n", more]) == 0
+        steps.append(list(done))
+
+    wanted = ["wanted ['torch', 'numpy<3']"]
+    assert steps == [ALL, wanted, [], wanted, [], ALL, wanted]
+
+
+def test_a_wanted_package_that_does_not_exist_is_one_clear_error(
+    tmp_path: Path, done: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the variable kilograd still works, and nothing is set up again for that."""
+    venv = tmp_path / "venv"
+    bootstrap.main([str(venv), "p", "n", ""])
+    done.clear()
+    real_pip(venv, monkeypatch)
+    monkeypatch.setenv("KILOGRAD_PACKAGES", "torhc==2.13.0")
+    capsys.readouterr()
+
+    code = bootstrap.main([str(venv), "p", "n", "m"])
+
+    *_, error, hint = capsys.readouterr().err.splitlines()
+    assert (code, done) == (2, [])
+    assert error == (
+        "error: KILOGRAD_PACKAGES: torhc==2.13.0 cannot be installed: No matching distribution found for torhc==2.13.0"
+    )
+    assert hint.startswith("hint: correct or unset KILOGRAD_PACKAGES")
+    assert bootstrap.main([str(venv), "p", "n", ""]) == 0
+    assert done == []
+
+
+def real_pip(venv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install with the pip of this environment, which finds nothing anywhere."""
+    monkeypatch.setattr(bootstrap, "pip", PIP)
+    for name, value in (("NO_INDEX", "1"), ("CONFIG_FILE", os.devnull), ("FIND_LINKS", "")):
+        monkeypatch.setenv(f"PIP_{name}", value)
+    (venv / "bin" / "python").symlink_to(sys.executable)
+    python = os.path.realpath(venv / "bin" / "python")
+    (venv / bootstrap.STAMP).write_text(f"p\nn\n{python}\n")
 
 
 @pytest.mark.parametrize(("broken", "again"), [("packages", ALL), ("native with cc", ALL[2:]), ("arm", ALL[2:])])
@@ -237,7 +298,7 @@ def test_an_interrupted_set_up_is_taken_up_again(
             "pip",
             lambda *_, compiler="": notes.append(f"native with {compiler}" if compiler else "packages"),
         )
-        return bootstrap.main([str(tmp_path / "venv"), "p", "n"])
+        return bootstrap.main([str(tmp_path / "venv"), "p", "n", ""])
 
     assert run(Interrupting()) == 130
     done.clear()
@@ -251,14 +312,14 @@ def test_a_second_launcher_waits_for_the_first(
 ) -> None:
     """Two at once must not install into each other's hands; the second then finds everything done."""
     venv = tmp_path / "venv"
-    bootstrap.main([str(venv), "p", "n"])
+    bootstrap.main([str(venv), "p", "n", ""])
     done.clear()
     waiting = threading.Event()
     monkeypatch.setattr(bootstrap, "say", lambda text: waiting.set() if "waiting" in text else None)
     first = os.open(venv, os.O_RDONLY)
     fcntl.flock(first, fcntl.LOCK_EX)
 
-    second = threading.Thread(target=bootstrap.main, args=([str(venv), "p", "n"],))
+    second = threading.Thread(target=bootstrap.main, args=([str(venv), "p", "n", ""],))
     second.start()
     assert waiting.wait(10)
     assert second.is_alive()
@@ -275,7 +336,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_a_way_out(
     """A checkout may be read-only."""
     (tmp_path / "file").touch()
 
-    code = bootstrap.main([str(tmp_path / "file" / "venv"), "p", "n"])
+    code = bootstrap.main([str(tmp_path / "file" / "venv"), "p", "n", ""])
 
     assert code == 2
     assert "the virtual environment cannot be made" in (text := capsys.readouterr().err)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from kilograd.errors import KilogradError
@@ -16,6 +16,7 @@ from kilograd.types import Graph, Node
 if TYPE_CHECKING:
     from collections import Counter
 
+    from kilograd.load._nodes import Made
     from kilograd.types import Shape
 
 
@@ -50,15 +51,23 @@ class Build:
         ours = self.tensors[theirs]
         return Tensor(ours, self.shapes[ours], self.nodes.get(ours) if self.reads[theirs] == 1 else None)
 
-    def add(self, theirs: str, source: str, made: Node | str) -> None:
-        """Take what makes one of their tensors: a new node, a changed one, or the name of what it equals: `source`."""
-        if isinstance(made, Node):
-            self.nodes[made.name] = made
-            self.shapes[made.output] = operator(made.op).shape(made, [self.shapes[tensor] for tensor in made.inputs])
-            self.tensors[theirs] = made.output
-        else:
+    def add(self, theirs: str, source: str, made: Made) -> None:
+        """Take what makes one of their tensors: new nodes, a changed one, or the name of what it equals: `source`."""
+        if isinstance(made, str):
             self.tensors[theirs] = made
             self.reads[theirs] += self.reads[source] - 1
+            return
+        first, *others = (made,) if isinstance(made, Node) else made
+        self._put(first)
+        for node in others:
+            name = identifier(f"{first.name}_{node.op}", node.op, self.taken)
+            first = replace(node, name=name, output=name)
+            self._put(first)
+        self.tensors[theirs] = first.output
+
+    def _put(self, node: Node) -> None:
+        self.nodes[node.name] = node
+        self.shapes[node.output] = operator(node.op).shape(node, [self.shapes[tensor] for tensor in node.inputs])
 
     def graph(self, name: str, source: str, output: str, hint: str) -> Graph:
         """Return the finished graph; `source` and `output` are their names, `hint` tells how to end a model."""

@@ -28,6 +28,9 @@ MAP_RANK = 3
 RECTIFIED = ("conv2d", "linear", "add")
 NO_PADS = (0, 0, 0, 0)
 
+Made = Node | tuple[Node, ...] | str
+"""A node, nodes in a row (all but the first get their names later), or the name of the tensor that stays as it is."""
+
 
 @dataclass(frozen=True)
 class Tensor:
