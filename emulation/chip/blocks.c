@@ -1,46 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
 // Counts instructions and cycles: unicorn announces each basic block, a table knows its cost.
 #include "internal.h"
+#include "prediction.h"
 
 #define B_TO_ITSELF 0xE7FEu
 
-static const uint8_t *code_at(kg_chip_t *chip, uint32_t pc, uint32_t bytes) {
-    kg_memory_t *memory = kg_find_memory(chip, pc, bytes);
-    return memory == NULL ? NULL : memory->bytes + (pc - memory->base);
+static bool same(kg_span_t one, kg_span_t other) {
+    return one.pc == other.pc && one.end == other.end;
 }
 
 // Fills the table's entry. Firmware that changes its code later is not supported.
-static void learn_block(kg_chip_t *chip, kg_block_t *block, uint32_t pc, uint32_t size) {
-    const uint8_t *code = code_at(chip, pc, size);
-    block->pc = pc;
-    block->end = pc + size;
-    block->special = pc == (chip->settings.lap & ~1u) ? KG_LAP : KG_PLAIN;
-    if (code == NULL) {
-        block->instructions = block->cycles = block->taken = 0;
-        return;
-    }
-    kg_time_block(chip, block, code);
-    if (size == 2 && (code[0] | code[1] << 8) == B_TO_ITSELF) {
+static void learn_block(kg_chip_t *chip, kg_block_t *block, kg_span_t span) {
+    *block = (kg_block_t){.span = span, .from = chip->block->span};
+    block->by_branch = chip->block->span.end != 0 && kg_branches_to(chip->block, span.pc);
+    block->special = span.pc == (chip->settings.lap & ~1u) ? KG_LAP : KG_PLAIN;
+    kg_time_block(chip, block);
+    const uint8_t *code = kg_code_at(chip, span);
+    if (code != NULL && span.end - span.pc == 2 && (code[0] | code[1] << 8) == B_TO_ITSELF) {
         block->special |= KG_LOOP_FOREVER;
     }
 }
 
+static bool fits(const kg_chip_t *chip, const kg_block_t *block, kg_span_t span) {
+    return same(block->span, span) && same(block->from, chip->block->span);
+}
+
+// A block has an entry for each block that it runs behind.
+static uint32_t home_of(kg_span_t from, uint32_t pc) {
+    return (((pc << 15 | pc >> 17) ^ from.end) * 0x9E3779B1u) >> 16;
+}
+
 // Linear probing over a few neighbours; then the first is evicted. If it returns, it is learned
 // again.
-static kg_block_t *find_block(kg_chip_t *chip, uint32_t pc, uint32_t size) {
-    uint32_t home = pc >> 1;
+static KG_RARELY kg_block_t *look_up(kg_chip_t *chip, kg_span_t span) {
+    uint32_t home = home_of(chip->block->span, span.pc);
+    kg_block_t *block = NULL;
     for (uint32_t probe = 0; probe < 8; probe++) {
-        kg_block_t *block = &chip->blocks[(home + probe) & (KG_BLOCKS - 1)];
-        if (block->pc == pc && block->end == pc + size) {
+        block = &chip->blocks[(home + probe) & (KG_BLOCKS - 1)];
+        if (fits(chip, block, span)) {
             return block;
         }
-        if (block->end == 0) {
-            learn_block(chip, block, pc, size);
-            return block;
+        if (block->span.end == 0) {
+            break;
         }
     }
-    learn_block(chip, &chip->blocks[home & (KG_BLOCKS - 1)], pc, size);
-    return &chip->blocks[home & (KG_BLOCKS - 1)];
+    if (block->span.end != 0) {
+        bool in_use = chip->block == &chip->blocks[home];
+        block = &chip->blocks[(home + in_use) & (KG_BLOCKS - 1)];
+    }
+    learn_block(chip, block, span);
+    return block;
+}
+
+// Most blocks go on where they went on last time.
+static kg_block_t *find_block(kg_chip_t *chip, kg_span_t span) {
+    uint32_t *next = &chip->block->next[span.pc == chip->block->span.end];
+    kg_block_t *block = &chip->blocks[*next];
+    if (!fits(chip, block, span)) {
+        block = look_up(chip, span);
+        *next = (uint32_t)(block - chip->blocks);
+    }
+    return block;
 }
 
 // The entry of kg_trainer_lap: what ran since the last entry belongs to the step in r2.
@@ -64,15 +84,24 @@ static void end_lap(kg_chip_t *chip) {
 // Unicorn would run an instruction of this block that the core refuses. Those before it do not run.
 static void refuse(kg_chip_t *chip, const kg_block_t *block, kg_special_t special,
                    kg_fault_kind_t kind) {
-    const uint8_t *code = code_at(chip, block->pc, block->end - block->pc);
-    uint32_t pc = kg_find_special(chip, block, code, special);
-    chip->block = (kg_block_t){0};
+    uint32_t pc = kg_find_special(chip, block->span, special);
+    chip->block = &chip->blocks[KG_BLOCKS];
     uc_reg_write(chip->uc, UC_ARM_REG_PC, &(uint32_t){pc | 1u});
     kg_fault(chip, kind, 0, 0, 0);
 }
 
+// Unicorn has translated the block without a watch on its variable instructions: it runs again.
+static void translate_again(kg_chip_t *chip, kg_block_t *block) {
+    block->special &= (uint16_t)~KG_UNWATCHED;
+    if (kg_watch_variable(chip, block->span)) {
+        chip->again = block->span;
+        chip->stopping = true;
+        uc_emu_stop(chip->uc);
+    }
+}
+
 // Returns false when the block must not run.
-static bool before_special(kg_chip_t *chip, const kg_block_t *block) {
+static KG_RARELY bool before_special(kg_chip_t *chip, kg_block_t *block) {
     if (chip->state.cycles >= chip->limit) {
         kg_stop_now(chip, chip->wish);
     } else if (block->special & KG_LOOP_FOREVER) {
@@ -81,6 +110,8 @@ static bool before_special(kg_chip_t *chip, const kg_block_t *block) {
         refuse(chip, block, KG_NOT_ON_CORE, KG_FAULT_UNDEFINED);
     } else if ((block->special & KG_USES_FPU) && !chip->fpu_on && chip->settings.fpu) {
         refuse(chip, block, KG_USES_FPU, KG_FAULT_FPU_OFF);
+    } else if (block->special & KG_UNWATCHED) {
+        translate_again(chip, block);
     } else if (block->special & KG_LAP) {
         end_lap(chip);
     }
@@ -93,37 +124,33 @@ void kg_block_hook(uc_engine *uc, uint64_t address, uint32_t size, void *user) {
     if (chip->stopping) {
         return;  // unicorn announces one more block than it runs
     }
-    uint32_t pc = (uint32_t)address;
-    kg_block_t *block = &chip->blocks[(pc >> 1) & (KG_BLOCKS - 1)];
-    if (block->pc != pc || block->end != pc + size) {
-        block = find_block(chip, pc, size);
-    }
-    uint32_t taken = chip->block.end != pc ? chip->block.taken : 0;
-    chip->state.cycles += taken;
+    kg_span_t span = {(uint32_t)address, (uint32_t)address + size};
+    kg_block_t *block = find_block(chip, span);
     if (block->special != KG_PLAIN || chip->state.cycles >= chip->limit) {
         if (!before_special(chip, block)) {
-            chip->state.cycles -= taken;
             return;
         }
     }
+    if (chip->targets != NULL && chip->block->flow != KG_STRAIGHT) {
+        chip->state.cycles += kg_predict(chip, span.pc);
+    }
     chip->state.instructions += block->instructions;
     chip->state.cycles += block->cycles;
-    chip->block = *block;
+    chip->block = block;
 }
 
 // What the instructions of the running block from pc on have been charged.
 static kg_block_t rest_of_block(kg_chip_t *chip, uint32_t pc) {
-    kg_block_t whole = chip->block;
-    kg_block_t part = {.pc = whole.pc, .end = pc};
-    bool inside = pc >= whole.pc && pc < whole.end;
-    const uint8_t *code = inside ? code_at(chip, whole.pc, whole.end - whole.pc) : NULL;
-    if (code == NULL) {
-        return (kg_block_t){.pc = pc};
+    kg_block_t whole = *chip->block;
+    kg_block_t part = whole;
+    part.span.end = pc;
+    if (pc < whole.span.pc || pc >= whole.span.end) {
+        return (kg_block_t){0};
     }
-    kg_time_block(chip, &part, code);
-    return (kg_block_t){.pc = pc,
-                        .instructions = whole.instructions - part.instructions,
-                        .cycles = whole.cycles - part.cycles};
+    kg_time_block(chip, &part);
+    part.instructions = whole.instructions - part.instructions;
+    part.cycles = whole.cycles - part.cycles;
+    return part;
 }
 
 // A fault at pc: its instruction and those behind it did not run.
@@ -131,7 +158,7 @@ void kg_take_back(kg_chip_t *chip, uint32_t pc) {
     kg_block_t rest = rest_of_block(chip, pc);
     chip->state.instructions -= rest.instructions;
     chip->state.cycles -= rest.cycles;
-    chip->block = (kg_block_t){0};
+    chip->block = &chip->blocks[KG_BLOCKS];
 }
 
 // A peripheral is accessed: finds the instruction's place in its block, so that clocks are exact.

@@ -36,12 +36,17 @@ kg_chip_t *kg_chip_create(const kg_settings_t *settings) {
         return NULL;
     }
     chip->settings = *settings;
-    chip->blocks = calloc(KG_BLOCKS, sizeof *chip->blocks);
+    chip->blocks = calloc(KG_BLOCKS + 1, sizeof *chip->blocks);
     chip->steps = calloc(KG_STEPS, sizeof *chip->steps);
-    if (chip->blocks == NULL || chip->steps == NULL || !open_core(chip)) {
+    chip->variable = calloc(KG_VARIABLE, sizeof *chip->variable);
+    if (settings->fetch.targets > 0) {
+        chip->targets = calloc(settings->fetch.targets, sizeof *chip->targets);
+    }
+    if (chip->blocks == NULL || chip->steps == NULL || chip->variable == NULL || !open_core(chip)) {
         kg_chip_destroy(chip);
         return NULL;
     }
+    chip->block = &chip->blocks[KG_BLOCKS];
     return chip;
 }
 
@@ -63,6 +68,8 @@ void kg_chip_destroy(kg_chip_t *chip) {
     kg_wire_free(chip);
     free(chip->blocks);
     free(chip->steps);
+    free(chip->variable);
+    free(chip->targets);
     free(chip);
 }
 
@@ -167,11 +174,17 @@ static void set_limit(kg_chip_t *chip, uint64_t cycles) {
     chip->wish = KG_SLICE;
 }
 
-// Runs until something stops it. Returns true if it is to go on in the firmware's fault handler.
+// Runs until something stops it. Returns true if it is to go on: in the firmware's fault handler,
+// or with code that is to be translated again.
 static bool run_once(kg_chip_t *chip) {
     chip->stopping = false;
     uc_err error = uc_emu_start(chip->uc, chip->state.pc, UINT64_MAX, 0, 0);
     chip->state.pc = kg_register(chip, UC_ARM_REG_PC) | 1u;
+    if (chip->again.end != 0) {
+        uint64_t first = chip->again.pc, end = chip->again.end;
+        chip->again = (kg_span_t){0};
+        return uc_ctl_remove_cache(chip->uc, first, end) == UC_ERR_OK;
+    }
     if (chip->fault_pending) {
         chip->fault_pending = false;
         bool first = !chip->in_fault;

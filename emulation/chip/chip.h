@@ -29,7 +29,8 @@ typedef struct {
     uint8_t access;         // kg_access_t, combined
 } kg_operand_t;
 
-typedef enum { KG_STRAIGHT, KG_CONDITIONAL, KG_ALWAYS, KG_IT } kg_flow_t;
+// indirect: always, to an address from a register or from memory.
+typedef enum { KG_STRAIGHT, KG_CONDITIONAL, KG_ALWAYS, KG_INDIRECT, KG_IT } kg_flow_t;
 
 // One encoding: an instruction is of the first row for which (code & mask) == value.
 typedef struct {
@@ -42,21 +43,43 @@ typedef struct {
     kg_operand_t operands[KG_OPERANDS];
 } kg_row_t;
 
+// How long a division takes by its operands, in cycles.
+typedef struct {
+    uint8_t zero;            // one operand is zero
+    uint8_t smaller;         // the dividend has fewer bits than the divisor
+    uint8_t first;           // else, and one more for every bits_per_cycle bits that it has more
+    uint8_t bits_per_cycle;  // 0: not a division that ends early
+    uint8_t is_signed;
+} kg_early_out_t;
+
 // What one class of instructions costs on this core, in cycles.
 typedef struct {
     uint8_t cycles;        // until the next instruction may issue
     uint8_t per_register;  // more for each register of a list
+    uint8_t width;         // registers of a list that go together
     uint8_t taken;         // more when it branches
     uint8_t latency;       // from issue until its results can be used
     uint8_t early;         // addresses and shifted operands are needed this long before issue
     uint8_t late;          // accumulators and stored data are needed this long after issue
+    uint8_t after_load;    // operands that a load delivers are needed this long before issue
     uint8_t follow;        // instead of `cycles` behind a load that is not its address; or 0
     uint8_t load;          // others may follow it
+    uint8_t folds;         // takes no time behind an instruction of 16 bits
     uint8_t unit;          // execution unit; KG_NO_UNIT: never pairs
     uint8_t copies;        // how many of that unit the core has
     uint8_t first_only;    // may only be the first of a pair
     uint8_t missing;       // the core does not have these instructions
+    kg_early_out_t early_out;
+    uint32_t not_with;  // bit n: does not pair with unit n
 } kg_cost_t;
+
+// How a core fetches: cycles beyond those of the branch itself.
+typedef struct {
+    uint32_t unaligned_target;  // the target is a 32-bit instruction that is not on a word boundary
+    uint32_t targets;           // entries of the branch target cache, a power of two; 0: none
+    uint32_t mispredicted;      // a conditional or indirect branch
+    uint32_t unknown_target;    // another branch that the target cache does not hold
+} kg_fetch_t;
 
 typedef struct {
     int32_t cpu_model;  // unicorn's number of the core
@@ -70,6 +93,7 @@ typedef struct {
     uint32_t rows16_count, rows32_count;
     const kg_cost_t *costs;
     uint32_t costs_count;
+    kg_fetch_t fetch;
 } kg_settings_t;
 
 typedef enum { KG_ACCESS_WRITE = 1, KG_ACCESS_EXECUTE = 2 } kg_permission_t;

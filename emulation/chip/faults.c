@@ -70,7 +70,7 @@ static kg_fault_kind_t memory_fault(kg_chip_t *chip, uc_mem_type type, uint32_t 
 // When unicorn brings its program counter up to date inside an IT block, it also leaves the IT
 // state behind, which would then apply to the next block. Code that is being executed has its
 // conditions compiled in and does not need it.
-static void forget_if_then(kg_chip_t *chip) {
+void kg_forget_if_then(kg_chip_t *chip) {
     uint32_t status = kg_register(chip, UC_ARM_REG_XPSR);
     if (status & IT_STATE) {
         status &= ~IT_STATE;
@@ -88,7 +88,7 @@ static bool on_memory(uc_engine *uc, uc_mem_type type, uint64_t address, int siz
     for (size_t i = 0; data && i < chip->peripheral_count; i++) {
         if (address - chip->peripherals[i].base < chip->peripherals[i].size) {
             kg_note_access(chip);
-            forget_if_then(chip);
+            kg_forget_if_then(chip);
             return true;
         }
     }
@@ -130,7 +130,7 @@ static bool on_page(uc_engine *uc, uint64_t page, uc_mem_type type, uc_tlb_entry
     (void)uc;
     kg_chip_t *chip = user;
     if (type != UC_MEM_FETCH) {
-        forget_if_then(chip);
+        kg_forget_if_then(chip);
     }
     kg_memory_t *memory = kg_find_memory(chip, (uint32_t)page, 1);
     bool data = memory != NULL && memory->permissions == KG_ACCESS_WRITE;

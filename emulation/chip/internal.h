@@ -7,18 +7,28 @@
 
 #include "chip.h"
 
+#define KG_RARELY __attribute__((noinline, cold))  // keeps the way of most blocks short
 #define KG_MEMORIES 16
 #define KG_PERIPHERALS 64
-#define KG_BLOCKS 65536  // entries of the block table, a power of two
+#define KG_BLOCKS 65536   // entries of the block table, a power of two
+#define KG_VARIABLE 2048  // instructions whose cost is known only when they run
 
-// A basic block as unicorn translates it: straight code with at most one branch, at its end.
+// Where straight code lies.
 typedef struct {
     uint32_t pc;   // first instruction
-    uint32_t end;  // behind its last instruction; 0: the entry is free
-    uint32_t instructions;
-    uint32_t cycles;   // when a conditional branch at its end is not taken
-    uint16_t taken;    // cycles more when it is taken
+    uint32_t end;  // behind its last instruction; 0: none
+} kg_span_t;
+
+// A basic block as unicorn translates it (straight code with at most one branch, at its end), as it
+// runs behind another one: what waits for results of that one, or for a branch, is in its cycles.
+typedef struct {
+    kg_span_t span, from;  // from.end is 0 where nothing ran before
+    uint16_t instructions;
+    uint16_t cycles;   // from the end of the block before
     uint16_t special;  // kg_special_t
+    uint8_t flow;      // kg_flow_t of its last instruction; conditional if an IT made it so
+    bool by_branch;    // the block before has branched here
+    uint32_t next[2];  // entries of the blocks that ran behind it last: elsewhere, and at its end
 } kg_block_t;
 
 typedef enum {
@@ -27,6 +37,7 @@ typedef enum {
     KG_LOOP_FOREVER = 2,  // a branch to itself
     KG_USES_FPU = 4,
     KG_NOT_ON_CORE = 8,  // has an instruction that the core lacks
+    KG_UNWATCHED = 16,   // has an instruction whose cost is known only when it runs
 } kg_special_t;
 
 typedef struct {
@@ -45,6 +56,42 @@ struct kg_peripheral {
     void *state;
 };
 
+// Tells whether what runs next, at pc, is the target of the branch at the block's end.
+static inline bool kg_branches_to(const kg_block_t *block, uint32_t pc) {
+    return (pc != block->span.end) | (block->flow == KG_ALWAYS) | (block->flow == KG_INDIRECT);
+}
+
+// An instruction whose cost depends on whether it is skipped, or on its operands.
+typedef struct {
+    kg_chip_t *chip;
+    uint32_t address;
+    uint32_t more;                    // cycles when it is not skipped
+    const kg_early_out_t *early_out;  // or NULL
+    uint8_t dividend, divisor;        // registers
+} kg_variable_t;
+
+// One decoded instruction, and where it stands.
+typedef struct {
+    const kg_row_t *row;
+    const kg_cost_t *cost;
+    uint32_t address, word, bytes;
+    bool in_it;  // an IT instruction makes it conditional
+} kg_instruction_t;
+
+// Goes through the instructions of a span.
+typedef struct {
+    const kg_settings_t *settings;
+    const uint8_t *code;
+    uint32_t at, end;
+    uint32_t it_left;  // instructions that the last IT still makes conditional
+} kg_reader_t;
+
+// What the core remembers of a branch; `end` is the address behind it.
+typedef struct {
+    uint32_t end, target;
+    uint32_t counter;  // 2 and 3: expected to be taken
+} kg_target_t;
+
 // The host's end of a UART.
 typedef struct {
     uint8_t *input;  // grows
@@ -58,10 +105,14 @@ struct kg_chip {
     kg_settings_t settings;
     kg_state_t state;
     uc_engine *uc;
-    kg_block_t *blocks;
-    kg_block_t block;       // the one that runs; a copy, as entries can be evicted
-    uint64_t limit;         // of cycles in this run; 0 when something wants it to stop
-    kg_reason_t wish;       // why it stops at the limit
+    kg_block_t *blocks;    // KG_BLOCKS, and one that stands for nothing
+    kg_block_t *block;     // the one that runs
+    kg_target_t *targets;  // the branch target cache
+    kg_variable_t *variable;
+    size_t variable_count;
+    kg_span_t again;   // code to translate again, now with a watch on its variable instructions
+    uint64_t limit;    // of cycles in this run; 0 when something wants it to stop
+    kg_reason_t wish;  // why it stops at the limit
     uint64_t clock_behind;  // cycles from the access to a peripheral to the end of its block
     bool stopping;          // a stop was asked for: the block that is announced will not run
     bool watched;
@@ -95,12 +146,21 @@ uint32_t kg_instruction_bytes(uint16_t first_half);
 const kg_row_t *kg_decode(const kg_settings_t *settings, const uint8_t *code, uint32_t bytes,
                           uint32_t *word);
 uint64_t kg_operand_mask(const kg_row_t *row, uint32_t word, uint8_t access);
+uint32_t kg_operand_number(const kg_operand_t *operand, uint32_t word);
 uint32_t kg_list_length(const kg_row_t *row, uint32_t word);
+const uint8_t *kg_code_at(kg_chip_t *chip, kg_span_t span);  // NULL: not all of it is memory
+kg_reader_t kg_read_code(kg_chip_t *chip, kg_span_t span);
+bool kg_next_instruction(kg_reader_t *reader, kg_instruction_t *found);  // false at the end
+uint32_t kg_whole_cost(const kg_instruction_t *now);  // cycles if it runs and waits for nothing
+bool kg_branches(const kg_instruction_t *now);
+bool kg_is_variable(const kg_instruction_t *now);  // its cost is known only when it runs
 
-// timing.c: fills everything of a block but its table key. Code ends at the block's end.
-void kg_time_block(kg_chip_t *chip, kg_block_t *block, const uint8_t *code);
-uint32_t kg_find_special(kg_chip_t *chip, const kg_block_t *block, const uint8_t *code,
-                         kg_special_t special);
+// timing.c: fills everything of a block but its spans, and adds to its specials.
+void kg_time_block(kg_chip_t *chip, kg_block_t *block);
+uint32_t kg_find_special(kg_chip_t *chip, kg_span_t span, kg_special_t special);
+
+// variable.c
+bool kg_watch_variable(kg_chip_t *chip, kg_span_t span);
 
 // blocks.c
 void kg_block_hook(uc_engine *uc, uint64_t address, uint32_t size, void *user);
@@ -109,6 +169,7 @@ void kg_note_access(kg_chip_t *chip);
 uint64_t kg_now(const kg_chip_t *chip);
 
 // faults.c
+void kg_forget_if_then(kg_chip_t *chip);
 bool kg_watch_faults(kg_chip_t *chip);  // once all memory is mapped
 void kg_fault(kg_chip_t *chip, kg_fault_kind_t kind, uint32_t address, uint32_t size,
               uint32_t value);

@@ -4,17 +4,19 @@
 
 #define LONG_AGO (-1000)
 
-// An in-order pipeline while it works through one block. Times are cycles since the block began.
+// An in-order pipeline while it works through code. Times are cycles since a block began.
 typedef struct {
     int32_t next;    // earliest issue of the next instruction
     int32_t issued;  // issue of the last one
     bool may_pair;   // the last one still has room beside it
+    bool narrow;     // the last one had 16 bits
     const kg_cost_t *last;
     int32_t ready[KG_REGISTERS];  // when each register can be read
     uint64_t loaded;              // by the last instruction, if others may follow it
+    uint64_t from_load;           // registers that a load wrote last
 } pipeline_t;
 
-// Nothing waits for registers that were written before the block.
+// Nothing waits for what was long ago.
 static pipeline_t empty_pipeline(void) {
     pipeline_t pipe = {0};
     for (int i = 0; i < KG_REGISTERS; i++) {
@@ -33,11 +35,19 @@ static int32_t latest(const int32_t *ready, uint64_t registers, int32_t shift, i
 }
 
 // When all operands have arrived.
-static int32_t operands_ready(const pipeline_t *pipe, const kg_cost_t *cost, const kg_row_t *row,
-                              uint32_t word) {
-    int32_t when = latest(pipe->ready, kg_operand_mask(row, word, KG_READ), 0, 0);
-    when = latest(pipe->ready, kg_operand_mask(row, word, KG_EARLY), cost->early, when);
-    return latest(pipe->ready, kg_operand_mask(row, word, KG_LATE), -(int32_t)cost->late, when);
+static int32_t operands_ready(const pipeline_t *pipe, const kg_instruction_t *now) {
+    const kg_cost_t *cost = now->cost;
+    uint64_t plain = kg_operand_mask(now->row, now->word, KG_READ);
+    uint64_t early = kg_operand_mask(now->row, now->word, KG_EARLY);
+    uint64_t late = kg_operand_mask(now->row, now->word, KG_LATE);
+    int32_t when = latest(pipe->ready, plain, 0, LONG_AGO);
+    when = latest(pipe->ready, plain & pipe->from_load, cost->after_load, when);
+    when = latest(pipe->ready, early, cost->early, when);
+    return latest(pipe->ready, late, -(int32_t)cost->late, when);
+}
+
+static bool excludes(const kg_cost_t *one, const kg_cost_t *other) {
+    return one->not_with >> other->unit & 1;
 }
 
 static bool pairs(const pipeline_t *pipe, const kg_cost_t *cost, int32_t when) {
@@ -47,100 +57,134 @@ static bool pairs(const pipeline_t *pipe, const kg_cost_t *cost, int32_t when) {
     if (cost->unit == KG_NO_UNIT || pipe->last->unit == KG_NO_UNIT) {
         return false;
     }
+    if (excludes(cost, pipe->last) || excludes(pipe->last, cost)) {
+        return false;
+    }
     bool room = cost->unit != pipe->last->unit || cost->copies > 1;
     return room && when <= pipe->issued;
 }
 
-static int32_t occupies(const pipeline_t *pipe, const kg_cost_t *cost, const kg_row_t *row,
-                        uint32_t word) {
+// What may be skipped is timed as if it were: what it takes more is added when it runs.
+static int32_t occupies(const pipeline_t *pipe, const kg_instruction_t *now) {
+    const kg_cost_t *cost = now->cost;
+    if (kg_is_variable(now) || (kg_branches(now) && now->in_it)) {
+        return 1;
+    }
+    if (cost->folds && pipe->narrow) {
+        return 0;
+    }
     bool behind_load = pipe->last != NULL && pipe->last->load && cost->follow != 0;
-    if (behind_load && !(kg_operand_mask(row, word, KG_EARLY) & pipe->loaded)) {
+    if (behind_load && !(kg_operand_mask(now->row, now->word, KG_EARLY) & pipe->loaded)) {
         return cost->follow;
     }
-    return cost->cycles + (int32_t)(cost->per_register * kg_list_length(row, word));
+    return (int32_t)kg_whole_cost(now);
 }
 
-static void issue(pipeline_t *pipe, const kg_cost_t *cost, const kg_row_t *row, uint32_t word) {
-    int32_t when = operands_ready(pipe, cost, row, word);
-    if (pairs(pipe, cost, when)) {
+// Results come after the latency; a base address that a load or store has moved is there with the
+// next issue.
+static void write_results(pipeline_t *pipe, const kg_instruction_t *now) {
+    const kg_cost_t *cost = now->cost;
+    uint64_t written = kg_operand_mask(now->row, now->word, KG_WRITE);
+    uint64_t moved = written & kg_operand_mask(now->row, now->word, KG_EARLY);
+    for (uint64_t rest = written; rest != 0; rest &= rest - 1) {
+        bool base = (moved >> __builtin_ctzll(rest) & 1) != 0;
+        int32_t after = base ? 1 - (int32_t)cost->early : cost->latency;
+        pipe->ready[__builtin_ctzll(rest)] = pipe->issued + after;
+    }
+    pipe->loaded = cost->load ? written : 0;
+    pipe->from_load = (pipe->from_load & ~written) | (cost->load ? written & ~moved : 0);
+}
+
+static void issue(pipeline_t *pipe, const kg_instruction_t *now) {
+    int32_t when = operands_ready(pipe, now);
+    int32_t takes = occupies(pipe, now);
+    if (pairs(pipe, now->cost, when)) {
         pipe->may_pair = false;
     } else {
         pipe->issued = when > pipe->next ? when : pipe->next;
         pipe->may_pair = true;
     }
-    int32_t done = pipe->issued + occupies(pipe, cost, row, word);
+    int32_t done = pipe->issued + takes;
     pipe->next = done > pipe->next ? done : pipe->next;
-    uint64_t written = kg_operand_mask(row, word, KG_WRITE);
-    pipe->loaded = cost->load ? written : 0;
-    pipe->last = cost;
-    for (uint64_t rest = written; rest != 0; rest &= rest - 1) {
-        pipe->ready[__builtin_ctzll(rest)] = pipe->issued + cost->latency;
+    write_results(pipe, now);
+    pipe->narrow = now->bytes == 2;
+    pipe->last = now->cost;
+}
+
+// The pipeline as the block before leaves it, `refill` cycles later.
+static pipeline_t behind(kg_chip_t *chip, const kg_block_t *block, uint32_t refill) {
+    pipeline_t pipe = empty_pipeline();
+    kg_reader_t reader = kg_read_code(chip, block->from);
+    kg_instruction_t now;
+    while (kg_next_instruction(&reader, &now)) {
+        issue(&pipe, &now);
     }
-}
-
-// The cost of the branch at a block's end. One inside an IT block takes a cycle if it is skipped.
-static void end_block(kg_block_t *block, const pipeline_t *pipe, const kg_row_t *row,
-                      const kg_cost_t *cost, bool in_it) {
-    block->cycles = (uint32_t)pipe->next;
-    block->taken = 0;
-    if (row->flow == KG_CONDITIONAL) {
-        block->taken = cost->taken;
-    } else if (row->flow == KG_ALWAYS && in_it) {
-        uint32_t skipped = (uint32_t)pipe->issued + 1;
-        block->taken = (uint16_t)(block->cycles - skipped + cost->taken);
-        block->cycles = skipped;
-    } else if (row->flow == KG_ALWAYS) {
-        block->cycles += cost->taken;
+    int32_t passed = pipe.next + (int32_t)refill;
+    for (int i = 0; i < KG_REGISTERS; i++) {
+        pipe.ready[i] -= passed;
     }
+    pipe.issued -= passed;
+    pipe.next = 0;
+    if (block->by_branch) {
+        pipe.may_pair = pipe.narrow = false;
+        pipe.last = NULL;
+        pipe.loaded = 0;
+    }
+    return pipe;
 }
 
-// How many instructions an IT instruction makes conditional: 1 for mask 1000, ... 4 for xxx1.
-static uint32_t it_length(uint32_t word) {
-    return 4 - (uint32_t)__builtin_ctz(word & 0xFu);
+// What the branch at the end of the block before costs, as it is taken. Inside an IT block it was
+// timed as skipped.
+static uint32_t cost_of_branch(kg_chip_t *chip, kg_span_t span) {
+    kg_reader_t reader = kg_read_code(chip, span);
+    kg_instruction_t now = {0};
+    while (kg_next_instruction(&reader, &now)) {
+    }
+    if (now.row == NULL || !kg_branches(&now)) {
+        return 0;
+    }
+    return now.cost->taken + (now.in_it ? kg_whole_cost(&now) - 1 : 0);
 }
 
-static kg_special_t special_of(const kg_chip_t *chip, const kg_row_t *row) {
-    if (chip->settings.costs[row->kind].missing) {
+static uint32_t refill_for(kg_chip_t *chip, const kg_block_t *block) {
+    uint32_t refill = cost_of_branch(chip, block->from);
+    const uint8_t *code = kg_code_at(chip, (kg_span_t){block->span.pc, block->span.pc + 2});
+    bool wide = code != NULL && kg_instruction_bytes((uint16_t)(code[0] | code[1] << 8)) == 4;
+    return refill + (wide && block->span.pc % 4 != 0 ? chip->settings.fetch.unaligned_target : 0);
+}
+
+static kg_special_t special_of(const kg_instruction_t *now) {
+    if (now->cost->missing) {
         return KG_NOT_ON_CORE;
     }
-    return row->fpu ? KG_USES_FPU : KG_PLAIN;
+    return (now->row->fpu ? KG_USES_FPU : KG_PLAIN) |
+           (kg_is_variable(now) ? KG_UNWATCHED : KG_PLAIN);
 }
 
 // Returns the address of the block's first instruction of a kind.
-uint32_t kg_find_special(kg_chip_t *chip, const kg_block_t *block, const uint8_t *code,
-                         kg_special_t special) {
-    uint32_t at = block->pc;
-    while (code != NULL && at < block->end) {
-        uint32_t word;
-        uint32_t bytes = kg_instruction_bytes((uint16_t)(code[0] | code[1] << 8));
-        const kg_row_t *row = kg_decode(&chip->settings, code, bytes, &word);
-        if (row != NULL && special_of(chip, row) == special) {
-            return at;
+uint32_t kg_find_special(kg_chip_t *chip, kg_span_t span, kg_special_t special) {
+    kg_reader_t reader = kg_read_code(chip, span);
+    kg_instruction_t now;
+    while (kg_next_instruction(&reader, &now)) {
+        if (special_of(&now) & special) {
+            return now.address;
         }
-        at += bytes;
-        code += bytes;
     }
-    return block->pc;
+    return span.pc;
 }
 
-void kg_time_block(kg_chip_t *chip, kg_block_t *block, const uint8_t *code) {
-    static const kg_row_t unknown;  // of class 0, which is the table's default
-    pipeline_t pipe = empty_pipeline();
-    const kg_row_t *row = &unknown;
-    uint32_t it_left = 0;
-    bool in_it = false;
-    uint32_t bytes;
+void kg_time_block(kg_chip_t *chip, kg_block_t *block) {
+    uint32_t refill = block->by_branch ? refill_for(chip, block) : 0;
+    pipeline_t pipe = behind(chip, block, refill);
+    kg_reader_t reader = kg_read_code(chip, block->span);
+    kg_instruction_t now;
     block->instructions = 0;
-    for (uint32_t at = block->pc; at < block->end; at += bytes, code += bytes) {
-        uint32_t word;
-        bytes = kg_instruction_bytes((uint16_t)(code[0] | code[1] << 8));
-        row = kg_decode(&chip->settings, code, bytes, &word);
-        row = row == NULL ? &unknown : row;
-        block->special = (uint16_t)(block->special | special_of(chip, row));
+    block->flow = KG_STRAIGHT;
+    while (kg_next_instruction(&reader, &now)) {
+        issue(&pipe, &now);
+        block->special = (uint16_t)(block->special | special_of(&now));
+        block->flow = now.in_it && kg_branches(&now) ? KG_CONDITIONAL : now.row->flow;
         block->instructions++;
-        issue(&pipe, &chip->settings.costs[row->kind], row, word);
-        in_it = it_left > 0;
-        it_left = row->flow == KG_IT ? it_length(word) : it_left > 0 ? it_left - 1 : 0;
     }
-    end_block(block, &pipe, row, &chip->settings.costs[row->kind], in_it);
+    block->cycles = (uint16_t)((uint32_t)pipe.next + refill);
 }

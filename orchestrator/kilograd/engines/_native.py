@@ -42,7 +42,7 @@ MAY_WRITE, MAY_EXECUTE = 1, 2
 
 # kg_reason_t
 SLICE, WAITING, FAULT, HALTED, RESET, INTERRUPTS, BROKEN = range(7)
-FLOWS = ("straight", "conditional", "always", "it")
+FLOWS = ("straight", "conditional", "always", "indirect", "it")
 
 
 class _Operand(Structure):
@@ -59,14 +59,28 @@ class _Row(Structure):
     )
 
 
+class _EarlyOut(Structure):
+    _fields_ = tuple((name, c_uint8) for name in ("zero", "smaller", "first", "bits_per_cycle", "is_signed"))
+
+
 class _Cost(Structure):
-    _fields_ = tuple(
-        (name, c_uint8)
-        for name in (
-            *("cycles", "per_register", "taken", "latency", "early", "late"),
-            *("follow", "load", "unit", "copies", "first_only", "missing"),
-        )
+    _fields_ = (
+        *(
+            (name, c_uint8)
+            for name in (
+                *("cycles", "per_register", "width", "taken", "latency", "early", "late", "after_load"),
+                *("follow", "load", "folds", "unit", "copies", "first_only", "missing"),
+            )
+        ),
+        ("early_out", _EarlyOut),
+        ("not_with", c_uint32),
     )
+
+
+class Fetch(Structure):
+    """How the core fetches behind branches."""
+
+    _fields_ = tuple((name, c_uint32) for name in ("unaligned_target", "targets", "mispredicted", "unknown_target"))
 
 
 class Settings(Structure):
@@ -84,6 +98,7 @@ class Settings(Structure):
         ("rows32_count", c_uint32),
         ("costs", POINTER(_Cost)),
         ("costs_count", c_uint32),
+        ("fetch", Fetch),
     )
 
 
@@ -201,19 +216,16 @@ def _row(row: Row, timing: Timing) -> _Row:
 def _cost(name: str, timing: Timing) -> _Cost:
     cost = timing.cost(name)
     units = ["", *timing.core.units]
+    out = cost.early_out
     return _Cost(
-        cycles=cost.cycles,
-        per_register=cost.per_register,
-        taken=cost.taken,
+        **{field: getattr(cost, field) for field in ("cycles", "per_register", "width", "taken", "early", "late")},
+        **{field: getattr(cost, field) for field in ("after_load", "follow", "load", "folds", "first_only")},
         latency=cost.cycles if cost.latency is None else cost.latency,
-        early=cost.early,
-        late=cost.late,
-        follow=cost.follow,
-        load=cost.load,
         unit=units.index(cost.unit),
         copies=timing.core.units.get(cost.unit, 1),
-        first_only=cost.first_only,
         missing=name in timing.core.missing,
+        early_out=_EarlyOut(**out.model_dump()) if out else _EarlyOut(),
+        not_with=sum(1 << units.index(unit) for unit in cost.not_with),
     )
 
 

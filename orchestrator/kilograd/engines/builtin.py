@@ -179,6 +179,7 @@ class BuiltinEngine:
             rows32_count=len(word),
             costs=costs,
             costs_count=len(costs),
+            fetch=_native.Fetch(**core.fetch.model_dump(exclude={"source"})),
         )
 
     def _build(self) -> None:

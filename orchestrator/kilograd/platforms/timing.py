@@ -29,12 +29,13 @@ LETTERS: Mapping[str, tuple[int, int]] = {
     **dict.fromkeys("su", (0, READ | EARLY)),
     **dict.fromkeys("ab", (0, READ | LATE)),
     **dict.fromkeys("xz", (0, READ | WRITE)),
+    "y": (0, READ | EARLY | WRITE),
     "v": (FIRST_FLOAT, WRITE),
     **dict.fromkeys("pq", (FIRST_FLOAT, READ)),
     "o": (FIRST_FLOAT, READ | LATE),
     "w": (FIRST_FLOAT, READ | WRITE | LATE),
 }
-Flow = Literal["straight", "conditional", "always", "it"]
+Flow = Literal["straight", "conditional", "always", "indirect", "it"]
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -70,20 +71,45 @@ class InstructionClass(_Strict):
     fpu: bool = False
 
 
+class EarlyOut(_Strict):
+    """How long a division takes by its operands, in cycles."""
+
+    zero: int = Field(gt=0, le=255)
+    smaller: int = Field(gt=0, le=255)
+    first: int = Field(gt=0, le=255)
+    bits_per_cycle: int = Field(gt=0, le=32)
+    is_signed: bool
+
+
 class Cost(_Strict):
     """What one class costs on one core, in cycles; the core's file says what the words mean."""
 
     cycles: int = Field(ge=0, le=255)
     per_register: int = Field(default=0, ge=0, le=255)
+    width: int = Field(default=1, ge=1, le=16)
     taken: int = Field(default=0, ge=0, le=255)
     latency: int | None = Field(default=None, ge=0, le=255)
     early: int = Field(default=0, ge=0, le=255)
     late: int = Field(default=0, ge=0, le=255)
+    after_load: int = Field(default=0, ge=0, le=255)
     follow: int = Field(default=0, ge=0, le=255)
     load: bool = False
+    folds: bool = False
     unit: str = ""
     first_only: bool = False
+    not_with: tuple[str, ...] = ()
+    early_out: EarlyOut | None = None
     source: str
+
+
+class Fetch(_Strict):
+    """How a core fetches behind branches: cycles beyond those of the branch itself, and targets it remembers."""
+
+    unaligned_target: int = Field(default=0, ge=0)
+    targets: int = Field(default=0, ge=0)
+    mispredicted: int = Field(default=0, ge=0)
+    unknown_target: int = Field(default=0, ge=0)
+    source: str = ""
 
 
 class CoreTiming(_Strict):
@@ -95,6 +121,7 @@ class CoreTiming(_Strict):
     missing: tuple[str, ...] = ()
     """Classes that the core does not have although unicorn would run them."""
     units: dict[str, int] = {}
+    fetch: Fetch = Fetch()
     default: Cost
     costs: dict[str, Cost]
 
@@ -131,7 +158,8 @@ def load_timing(core: str) -> Timing:
     costs = _read(folder / f"{core}.toml", CoreTiming)
     unknown = [name for name in (*costs.costs, *costs.missing) if name not in thumb.classes]
     unknown += [kind for _, kind in (*thumb.patterns.halfword, *thumb.patterns.word) if kind not in thumb.classes]
-    unknown += [cost.unit for cost in costs.costs.values() if cost.unit and cost.unit not in costs.units]
+    named = [unit for cost in costs.costs.values() for unit in (cost.unit, *cost.not_with)]
+    unknown += [unit for unit in named if unit and unit not in costs.units]
     if unknown:
         message = f"{folder}: {core}.toml or thumb.toml names {', '.join(sorted(set(unknown)))}, which is not defined"
         raise KilogradError(message, "classes are defined in thumb.toml, units in the core's file")
@@ -147,7 +175,7 @@ def load_timing(core: str) -> Timing:
 def parse_pattern(text: str, kind: str, bits: int) -> Row:
     """Return the row of a pattern; thumb.toml explains how patterns are written."""
     letters = text.replace(" ", "")
-    allowed = {*"01.lk", *LETTERS, *(letter.upper() for letter, (first, _) in LETTERS.items() if first)}
+    allowed = {*"01.lLk", *LETTERS, *(letter.upper() for letter, (first, _) in LETTERS.items() if first)}
     if len(letters) != bits or set(letters) - allowed:
         message = f"thumb.toml: pattern {text!r} of class {kind} is not {bits} known letters"
         raise KilogradError(message)
@@ -163,7 +191,7 @@ def parse_pattern(text: str, kind: str, bits: int) -> Row:
         for letter, (first, access) in LETTERS.items()
         if letter in letters
     )
-    return Row(mask("01"), mask("1"), mask("l"), mask("k"), kind, operands)
+    return Row(mask("01L"), mask("1L"), mask("lL"), mask("k"), kind, operands)
 
 
 def _read(path: Path, model: type[Model]) -> Model:
