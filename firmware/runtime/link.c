@@ -207,6 +207,17 @@ static kg_status_t reset_profile(link_t *link) {
     return KG_OK;
 }
 
+static kg_status_t output(link_t *link) {
+    uint32_t offset = kg_get_u32(link->payload);
+    uint32_t count = kg_get_u32(link->payload + 4);
+    if (count > link->max_payload || !within(offset, count, (uint32_t)link->model->output_bytes)) {
+        return KG_ERROR_RANGE;
+    }
+    memcpy(link->payload, (const uint8_t *)link->model->output + offset, count);
+    link->bytes = count;
+    return KG_OK;
+}
+
 typedef struct {
     kg_status_t (*run)(link_t *link);
     uint8_t bytes;  // of the payload
@@ -223,6 +234,7 @@ static const handler_t handlers[] = {
     [KG_LINK_WRITE] = {write_state, 4, true},
     [KG_LINK_PROFILE] = {profile, 8, false},
     [KG_LINK_RESET_PROFILE] = {reset_profile, 0, false},
+    [KG_LINK_OUTPUT] = {output, 8, false},
 };
 
 static kg_status_t dispatch(link_t *link, uint8_t kind, uint8_t flags) {

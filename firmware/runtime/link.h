@@ -48,6 +48,8 @@ typedef enum {
     KG_LINK_PROFILE = 8,
     // nothing -> nothing; clears the cycles of all steps
     KG_LINK_RESET_PROFILE = 9,
+    // offset u32, count u32 -> bytes of the output tensor, as the EVALUATE just before has left it
+    KG_LINK_OUTPUT = 10,
 } kg_link_kind_t;
 
 // Greets, then serves requests until the stream ends. buffer holds one frame and its answer; its

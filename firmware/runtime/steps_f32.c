@@ -94,6 +94,18 @@ void kg_step_average_pool_backward_f32(const void *args, kg_training_t *training
     kg_average_pool_f32_backward(a->dims, a->e, a->factor, a->mask, a->dx);
 }
 
+void kg_step_upsample_f32(const void *args, kg_training_t *training) {
+    const kg_upsample_f32_t *a = args;
+    (void)training;
+    kg_upsample_f32_forward(a->dims, a->x, a->y);
+}
+
+void kg_step_upsample_backward_f32(const void *args, kg_training_t *training) {
+    const kg_upsample_backward_f32_t *a = args;
+    (void)training;
+    kg_upsample_f32_backward(a->dims, a->e, a->dx);
+}
+
 void kg_step_add_f32(const void *args, kg_training_t *training) {
     const kg_add_f32_t *a = args;
     (void)training;

@@ -7,6 +7,7 @@
 #include "ops/dims.h"
 #include "ops/kept.h"
 #include "ops/max_pool.h"
+#include "ops/upsample.h"
 #include "runtime/gradient.h"
 
 typedef void kg_forward_f32_fn(const kg_conv_dims_t *dims, const float *x, const float *w,
@@ -92,6 +93,20 @@ typedef struct {
     float *dx;
 } kg_average_pool_backward_f32_t;
 void kg_step_average_pool_backward_f32(const void *args, kg_training_t *training);
+
+typedef struct {
+    const kg_upsample_dims_t *dims;
+    const float *x;
+    float *y;
+} kg_upsample_f32_t;
+void kg_step_upsample_f32(const void *args, kg_training_t *training);
+
+typedef struct {
+    const kg_upsample_dims_t *dims;
+    const float *e;
+    float *dx;
+} kg_upsample_backward_f32_t;
+void kg_step_upsample_backward_f32(const void *args, kg_training_t *training);
 
 typedef struct {
     int32_t count;

@@ -136,6 +136,25 @@ void kg_step_average_pool_backward_u8(const void *args, kg_training_t *training)
     (void)kg_average_pool_u8_backward(a->dims, a->e, a->quant, a->mask, a->dx);
 }
 
+void kg_step_upsample_u8(const void *args, kg_training_t *training) {
+    const kg_upsample_u8_t *a = args;
+    (void)training;
+    kg_upsample_u8_forward(a->dims, a->x, a->y);
+}
+
+void kg_step_upsample_backward_u8(const void *args, kg_training_t *training) {
+    const kg_upsample_backward_u8_t *a = args;
+    (void)training;
+    int32_t peak = kg_upsample_u8_backward(a->dims, a->e, a->factor, a->dx);
+    kg_error_scale_see(a->dx_scale, (float)peak * step_of(a->e_scale));
+}
+
+void kg_step_upsample_refresh_u8(const void *args, kg_training_t *training) {
+    const kg_upsample_refresh_u8_t *a = args;
+    (void)training;
+    *a->factor = limited(step_of(a->e_scale) / a->dx_scale->scale);
+}
+
 void kg_step_add_u8(const void *args, kg_training_t *training) {
     const kg_add_u8_t *a = args;
     (void)training;

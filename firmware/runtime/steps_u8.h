@@ -12,6 +12,7 @@
 #include "ops/join.h"
 #include "ops/kept.h"
 #include "ops/max_pool.h"
+#include "ops/upsample.h"
 #include "runtime/error_scale.h"
 #include "runtime/gradient.h"
 
@@ -140,6 +141,31 @@ typedef struct {
     uint8_t *dx;
 } kg_average_pool_backward_u8_t;
 void kg_step_average_pool_backward_u8(const void *args, kg_training_t *training);
+
+typedef struct {
+    const kg_upsample_dims_t *dims;
+    const uint8_t *x;
+    uint8_t *y;
+} kg_upsample_u8_t;
+void kg_step_upsample_u8(const void *args, kg_training_t *training);
+
+typedef struct {
+    const kg_upsample_dims_t *dims;
+    const uint8_t *e;
+    const kg_requant_t *factor;
+    uint8_t *dx;
+    kg_error_ref_t e_scale;
+    kg_error_scale_t *dx_scale;
+} kg_upsample_backward_u8_t;
+void kg_step_upsample_backward_u8(const void *args, kg_training_t *training);
+
+// Update step: the factor of the way back after an error scale has moved.
+typedef struct {
+    kg_requant_t *factor;
+    kg_error_ref_t e_scale;
+    const kg_error_scale_t *dx_scale;
+} kg_upsample_refresh_u8_t;
+void kg_step_upsample_refresh_u8(const void *args, kg_training_t *training);
 
 typedef struct {
     int32_t count;

@@ -6,13 +6,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kilograd.errors import KilogradError
-from kilograd.lowering import Error, Lowering
+from kilograd.losses import loss_of
+from kilograd.lowering import Lowering
 from kilograd.ops import operator
-from kilograd.types import Address, Array, Graph, Program, Record
+from kilograd.types import Program
 
 if TYPE_CHECKING:
     from kilograd.kernels import Kernels
-    from kilograd.types import QuantisedGraph, Value
+    from kilograd.types import Graph, QuantisedGraph
 
 RECIPES = ("best", "paper")
 
@@ -36,7 +37,8 @@ def differentiate(quantised: QuantisedGraph, trained: frozenset[str], recipe: st
     low.tensor(graph.input)
     for node in graph.nodes:
         operator(node.op).forward_steps(node, low)
-    _loss(low)
+    loss = loss_of(graph)
+    loss.add_steps(low)
     for node in reversed(graph.nodes):
         if node.output in low.needs_error:
             operator(node.op).backward_steps(node, low, low.settle(node.output))
@@ -47,7 +49,8 @@ def differentiate(quantised: QuantisedGraph, trained: frozenset[str], recipe: st
     }
     return Program(
         graph.name, phases, low.buffers, tuple(low.records.values()), tuple(low.state),
-        graph.input, low.format(graph.input), low.tensor(graph.output), low.count(graph.output),
+        graph.input, low.format(graph.input), low.tensor(loss.reported(graph)), low.count(loss.reported(graph)),
+        low.tensor(graph.output), low.format(graph.output),
     )  # fmt: skip
 
 
@@ -64,27 +67,3 @@ def select_layers(graph: Graph, layers: str | int | tuple[str, ...]) -> frozense
     message = f"{graph.name} has no such layers to train: {', '.join(wrong)}"
     hint = f'train.layers: "all", a number from 1 to {len(weighted)}, or names out of {", ".join(weighted)}'
     raise KilogradError(message, hint)
-
-
-def _loss(low: Lowering) -> None:
-    """Add softmax cross-entropy after the logits, and the output error before all backward steps."""
-    logits, classes = low.tensor(low.graph.output), low.count(low.graph.output)
-    p = low.feature("loss_p", "float", classes)
-    args: dict[str, Value] = {"classes": classes, "logits": Array(logits), "p": Array(p)}
-    softmax = Record("loss_softmax", "kg_softmax_t", args)
-    low.step(low.forward, "loss", "forward", "softmax", softmax, reads=[logits], writes=[p])
-    if not low.trained:
-        return
-    integer = low.suffix(low.producer[low.graph.output]) == "u8" and low.producer[low.graph.output].op == "linear"
-    error = low.feature("loss_error", "uint8_t" if integer else "float", classes)
-    scale = low.new_scale("loss_error", follows=False) if integer else None
-    suffix = "u8" if integer else "f32"
-    args = {"classes": classes, "p": Array(p), "e": Array(error)}
-    if scale is not None:
-        args["scale"] = Address(scale)
-    record = Record("loss_output_error", f"kg_output_error_{suffix}_t", args)
-    low.step(
-        low.backward, "loss", "output error", f"output_error_{suffix}", record,
-        reads=[p], writes=[error], inplace=None if integer else (error, p),
-    )  # fmt: skip
-    low.errors[low.source(low.graph.output)].append(Error(error, scale, 1.0, masked=True))

@@ -97,6 +97,8 @@ def _context(program: Program, plan: Plan) -> dict[str, object]:
         "input_bytes": program.buffers[program.input].bytes,
         "logits": f"t_{program.logits}",
         "classes": program.classes,
+        "output": f"t_{program.output}",
+        "output_bytes": program.buffers[program.output].bytes,
     }
 
 

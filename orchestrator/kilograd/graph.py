@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from kilograd.types import Shape
 
 
-def make_graph(name: str, input_shape: Shape, nodes: Sequence[Node], *, source: str = "input") -> Graph:
+def make_graph(
+    name: str, input_shape: Shape, nodes: Sequence[Node], *, source: str = "input", loss: str = "cross_entropy"
+) -> Graph:
     """Return the graph of nodes in execution order; the last one gives the output."""
     shapes = infer_shapes(nodes, source, input_shape)
-    return Graph(name, source, nodes[-1].output, tuple(nodes), shapes)
+    return Graph(name, source, nodes[-1].output, tuple(nodes), shapes, loss)
 
 
 def infer_shapes(nodes: Sequence[Node], source: str, input_shape: Shape) -> dict[str, Shape]:

@@ -27,6 +27,8 @@ PAPER_SCALE = np.float32(2 / 255)  # errors in [-1, 1], every layer
 FLOAT_MAX = float(np.finfo(np.float32).max)
 CTYPES = {"uint8": "uint8_t", "float32": "float"}
 SUFFIXES = {"uint8": "u8", "float32": "f32"}
+RENAMES = ("flatten", "reshape")
+MOVES = (*RENAMES, "max_pool", "upsample")  # values that go elsewhere, unchanged
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Lowering:
         """Learn who makes and who reads each tensor, and where errors must flow."""
         nodes = self.graph.nodes
         self.producer = {node.output: node for node in nodes}
-        self.readers = Counter(self.source(tensor) for node in nodes if node.op != "flatten" for tensor in node.inputs)
+        readers = (node for node in nodes if node.op not in RENAMES)
+        self.readers = Counter(self.source(tensor) for node in readers for tensor in node.inputs)
         self.needs_error: set[str] = set()
         for node in nodes:
             if node.name in self.trained or any(tensor in self.needs_error for tensor in node.inputs):
@@ -95,9 +98,9 @@ class Lowering:
     # --- feature buffers ---------------------------------------------------------------------------------------------
 
     def source(self, tensor: str) -> str:
-        """Return the tensor that holds the values: flatten only renames."""
+        """Return the tensor that holds the values: some operators only rename."""
         node = self.producer.get(tensor)
-        return self.source(node.inputs[0]) if node is not None and node.op == "flatten" else tensor
+        return self.source(node.inputs[0]) if node is not None and node.op in RENAMES else tensor
 
     def tensor(self, tensor: str) -> str:
         """Return the feature buffer of an activation."""
@@ -157,12 +160,17 @@ class Lowering:
 
     # --- errors ------------------------------------------------------------------------------------------------------
 
+    def takes_integers(self, tensor: str) -> bool:
+        """Tell whether a float tensor is the unrounded result of a uint8 layer, which takes its error in uint8."""
+        node = self.producer.get(self.source(tensor))
+        return node is not None and node.op == "linear" and self.suffix(node) == "u8"
+
     def rectified(self, tensor: str) -> bool:
-        """Tell whether a tensor's values are the output of a ReLU, perhaps behind a max-pool or a flatten."""
+        """Tell whether a tensor's values are the output of a ReLU, perhaps behind operators that move values only."""
         node = self.producer.get(tensor)
         if node is None:
             return False
-        if node.op in {"max_pool", "flatten"}:
+        if node.op in MOVES:
             return self.rectified(node.inputs[0])
         return node.op == "relu" or bool(node.attributes.get("relu"))
 

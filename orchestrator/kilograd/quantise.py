@@ -10,6 +10,7 @@ import numpy as np
 
 from kilograd import graph as graphs
 from kilograd.errors import KilogradError
+from kilograd.losses import loss_of
 from kilograd.types import Format, Graph, Node, QuantisedGraph, StoredWeights
 
 if TYPE_CHECKING:
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
     Ranges = Mapping[str, tuple[float, float]]
 
 CONFIGURATIONS = ("uint8", "mixed", "float32")
-SAME_FORMAT = ("flatten", "max_pool", "relu")  # the output keeps the input's scale and zero point
+SAME_FORMAT = (
+    "flatten",
+    "reshape",
+    "max_pool",
+    "upsample",
+    "relu",
+)  # the output keeps the input's scale and zero point
+LATENT_FORMAT = Format("uint8", float(np.float32(8 / 255)), 128)  # latent variables: four standard deviations
 WEIGHT_MARGIN = 0.05  # of the range, on both sides of a weight that will be trained
 LEVELS = 255
 
@@ -83,6 +91,7 @@ def _node_dtypes(graph: Graph, configuration: str) -> dict[str, str]:
 def _insert_borders(graph: Graph, dtypes: dict[str, str]) -> Graph:
     """Add a node where a tensor is read in another format than it is made, and before the loss."""
     made = {graph.input: dtypes[graph.nodes[0].name]} | {node.output: dtypes[node.name] for node in graph.nodes}
+    made |= dict.fromkeys(_unrounded(graph), "float32")
     nodes: list[Node] = []
     crossed: dict[tuple[str, str], str] = {}
 
@@ -98,11 +107,28 @@ def _insert_borders(graph: Graph, dtypes: dict[str, str]) -> Graph:
         return crossed[tensor, dtype]
 
     for node in graph.nodes:
-        inputs = tuple(cross(tensor, dtypes[node.name]) for tensor in node.inputs)
+        inputs = tuple(cross(tensor, _reads(node, dtypes)) for tensor in node.inputs)
         nodes.append(replace(node, inputs=inputs))
-    output = graph.output if nodes[-1].op == "linear" else cross(graph.output, "float32")
+    integers = made[graph.input] == "uint8" and loss_of(graph).OUTPUT_FORMAT is not None
+    output = graph.output if integers else cross(graph.output, "float32")
     shapes = graphs.infer_shapes(nodes, graph.input, graph.shapes[graph.input])
-    return Graph(graph.name, graph.input, output, tuple(nodes), shapes)
+    return Graph(graph.name, graph.input, output, tuple(nodes), shapes, graph.loss)
+
+
+def _reads(node: Node, dtypes: Mapping[str, str]) -> str:
+    """Return the format in which a node reads: latent variables are drawn in float, whatever reads them."""
+    return "float32" if node.op == "sample" else dtypes[node.name]
+
+
+def _unrounded(graph: Graph) -> set[str]:
+    """Return the outputs of linear layers that only float arithmetic reads: their sums are never rounded to uint8."""
+    readers: dict[str, set[str]] = {}
+    for node in graph.nodes:
+        for tensor in node.inputs:
+            readers.setdefault(tensor, set()).add(node.op)
+    if loss_of(graph).OUTPUT_FORMAT is None:
+        readers.setdefault(graph.output, set()).add("sample")  # a loss in float reads as it does
+    return {node.output for node in graph.nodes if node.op == "linear" and readers.get(node.output) == {"sample"}}
 
 
 def _ranges(graph: Graph, calibration: NDArray[np.float32]) -> Ranges:
@@ -121,14 +147,28 @@ def _union(a: Ranges, b: Ranges) -> Ranges:
 def _formats(graph: Graph, ranges: Ranges, dtypes: Mapping[str, str]) -> dict[str, Format]:
     first = dtypes[graph.nodes[0].name]
     formats = {graph.input: _format(*ranges[graph.input]) if first == "uint8" else Format("float32")}
+    fixed = _fixed_formats(graph)
     for node in graph.nodes:
-        if dtypes[node.name] == "float32" or (node.output == graph.output and node.op == "linear"):
+        if dtypes[node.name] == "float32" or node.output in _unrounded(graph):
             formats[node.output] = Format("float32")
         elif node.op in SAME_FORMAT:
             formats[node.output] = formats[node.inputs[0]]
         else:
-            formats[node.output] = _format(*ranges[node.output])
+            formats[node.output] = fixed.get(node.output) or _format(*ranges[node.output])
     return formats
+
+
+def _fixed_formats(graph: Graph) -> dict[str, Format]:
+    """Return the uint8 formats that are known beforehand: of latent variables, and of what the loss reads."""
+    fixed = {node.output: LATENT_FORMAT for node in graph.nodes if node.op == "sample"}
+    form = loss_of(graph).OUTPUT_FORMAT
+    if form is not None:
+        producers = {node.output: node for node in graph.nodes}
+        made = graph.output
+        while producers[made].op == "reshape":
+            made = producers[made].inputs[0]
+        fixed[made] = form
+    return fixed
 
 
 def _format(low: float, high: float) -> Format:

@@ -23,7 +23,8 @@ class Node:
     Weighted operators (conv2d, linear) carry `weight` and `bias` as float32; `bias` is never None there.
     Attributes by operator (sizes are (height, width) pairs, pads are (top, left, bottom, right)):
     conv2d: stride, pads, groups, relu. linear: relu. max_pool: kernel, stride, pads.
-    average_pool: kernel, stride, pads (global pooling: kernel == the map). add: relu. relu: none. flatten: none.
+    average_pool: kernel, stride, pads (global pooling: kernel == the map). add: relu. reshape: shape.
+    upsample: scale. relu, flatten, sample: none.
     """
 
     name: str
@@ -41,7 +42,7 @@ class Graph:
     A float model: nodes in execution order, from one input tensor to the logits.
 
     Shapes are per sample, without the batch: (channels, height, width), or (features,) after flatten.
-    Softmax is not part of the graph: the loss brings it.
+    `loss` names its file in `kilograd/losses`. Softmax and sigmoid are not part of the graph: the loss brings them.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Graph:
     output: str
     nodes: tuple[Node, ...]
     shapes: Mapping[str, Shape]
+    loss: str = "cross_entropy"
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,11 @@ class Program:
     input: str
     input_format: Format
     logits: str
+    """What an evaluation answers: the scores of all classes, or what else the loss reports."""
     classes: int
+    """Numbers in `logits`."""
+    output: str
+    output_format: Format
 
 
 PHASES = ("forward", "backward", "update")

@@ -10,10 +10,11 @@ import numpy as np
 from oracle_numbers import Array, window
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kilograd.types import Graph, Node
 
+Tensors = dict[str, Array]
 Parameters = dict[str, tuple[Array, Array]]
 
 DIFFERENCE = 1e-5
@@ -30,6 +31,11 @@ def parameters(graph: Graph) -> Parameters:
 
 def logits(graph: Graph, x: Array, values: Mapping[str, tuple[Array, Array]]) -> Array:
     """Run one sample."""
+    return run(graph, x, values)[graph.output]
+
+
+def run(graph: Graph, x: Array, values: Mapping[str, tuple[Array, Array]], eps: Array | None = None) -> Tensors:
+    """Run one sample and return every tensor; latent variables are drawn with `eps`, if given."""
     tensors = {graph.input: x.astype(np.float64)}
     for node in graph.nodes:
         inputs = [tensors[tensor] for tensor in node.inputs]
@@ -42,11 +48,16 @@ def logits(graph: Graph, x: Array, values: Mapping[str, tuple[Array, Array]]) ->
             out = inputs[0] + inputs[1]
         elif node.op in {"max_pool", "average_pool"}:
             out = _pool(node, inputs[0], graph.shapes[node.output])
+        elif node.op == "upsample":
+            out = inputs[0].repeat(node.attributes["scale"][0], 1).repeat(node.attributes["scale"][1], 2)  # type: ignore[index]
+        elif node.op == "sample":
+            mean, log_variance = np.split(inputs[0], 2)
+            out = mean if eps is None else mean + np.exp(log_variance / 2) * eps
         else:
             out = inputs[0].reshape(graph.shapes[node.output])
         rectified = node.op == "relu" or node.attributes.get("relu")
         tensors[node.output] = np.maximum(out, 0) if rectified else out
-    return tensors[graph.output]
+    return tensors
 
 
 def _convolve(node: Node, x: Array, shape: tuple[int, ...], weight: Array, bias: Array) -> Array:
@@ -75,8 +86,24 @@ def loss(graph: Graph, x: Array, label: int, values: Mapping[str, tuple[Array, A
     return float(np.log(np.exp(z - top).sum()) + top - z[label])
 
 
+def elbo(graph: Graph, x: Array, eps: Array, values: Mapping[str, tuple[Array, Array]]) -> float:
+    """Return the negative evidence lower bound of one sample in nats: Bernoulli cross-entropy and divergence."""
+    tensors = run(graph, x, values, eps)
+    heads = next(node.inputs[0] for node in graph.nodes if node.op == "sample")
+    mean, log_variance = np.split(tensors[heads], 2)
+    p = 1 / (1 + np.exp(-tensors[graph.output].ravel()))
+    target = x.ravel().astype(np.float64)
+    reconstruction = -(target * np.log(p) + (1 - target) * np.log(1 - p)).sum()
+    return float(reconstruction - 0.5 * (1 + log_variance - mean**2 - np.exp(log_variance)).sum())
+
+
 def derivatives(graph: Graph, x: Array, label: int, name: str, member: int, chosen: Array) -> Array:
-    """Return dL/dp by central differences, for chosen elements of a layer's weight (member 0) or bias (1)."""
+    """Return dL/dp of the cross-entropy, for chosen elements of a layer's weight (member 0) or bias (1)."""
+    return central(graph, lambda values: loss(graph, x, label, values), name, member, chosen)
+
+
+def central(graph: Graph, of: Callable[[Parameters], float], name: str, member: int, chosen: Array) -> Array:
+    """Return the derivatives of a function of all parameters by central differences."""
     values = parameters(graph)
     flat = values[name][member].reshape(-1)
     found = []
@@ -85,7 +112,7 @@ def derivatives(graph: Graph, x: Array, label: int, name: str, member: int, chos
         sides = []
         for step in (DIFFERENCE, -DIFFERENCE):
             flat[element] = old + step
-            sides.append(loss(graph, x, label, values))
+            sides.append(of(values))
         flat[element] = old
         found.append((sides[0] - sides[1]) / (2 * DIFFERENCE))
     return np.array(found)

@@ -11,10 +11,10 @@ import pytest
 from kilograd.graph import evaluate
 from kilograd.state import read_array, split_state
 from kilograd.types import Address, Samples
-from kilograd.zoo import build_model, models
+from kilograd.zoo import build_model
 from oracle_float import derivatives, logits, parameters
 from test_training_step import model
-from twins import digits, samples_for, some
+from twins import classifiers, digits, samples_for, some
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WEIGHTS = 24
 BIASES = 6
 SAMPLES = 40
-GRAPHS = [*models(), "branching"]
+GRAPHS = [*classifiers(), "branching"]
 
 
 def a_sample(graph: Graph) -> Samples:

@@ -39,6 +39,7 @@ HELLO = frame(Kind.HELLO, 0, VERSION)
 CONFIGURE = struct.pack("<IIIfI", 7, 0, 2, 0.5, 1)
 FIRST_STATE = frame(Kind.READ, 1, struct.pack("<II", 0, SMALL_PAYLOAD))
 RANGES = {Kind.READ: STATE_BYTES, Kind.WRITE: STATE_BYTES, Kind.INPUT: INPUT_BYTES, Kind.PROFILE: 3}
+RANGES[Kind.OUTPUT] = 4 * CLASSES
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +148,7 @@ def test_request_out_of_turn_is_refused_by_its_number(twin: Path, sequence: int)
     assert (Kind.RESET_PROFILE | 0x80, Status.SEQUENCE, sequence, b"") == answer
 
 
-@pytest.mark.parametrize("kind", [0, 10, 0x7F, 0x81, 0xFF])
+@pytest.mark.parametrize("kind", [0, 11, 0x7F, 0x81, 0xFF])
 def test_unknown_kind_is_refused(twin: Path, kind: int) -> None:
     """A newer orchestrator must hear that this firmware lacks a request."""
     assert (Status.REQUEST, b"") == ask(twin, kind, b"")
@@ -174,6 +175,8 @@ def test_flags_are_refused(twin: Path) -> None:
         (Kind.PROFILE, 4),
         (Kind.PROFILE, 12),
         (Kind.RESET_PROFILE, 1),
+        (Kind.OUTPUT, 7),
+        (Kind.OUTPUT, 9),
     ],
 )
 def test_payload_of_the_wrong_size_is_refused(twin: Path, kind: Kind, size: int) -> None:
@@ -222,7 +225,7 @@ def test_training_starts_with_configure(twin: Path) -> None:
     assert [Status.OK, Status.RANGE, Status.OK] == statuses(twin, stream)
 
 
-@pytest.mark.parametrize("kind", [Kind.READ, Kind.PROFILE])
+@pytest.mark.parametrize("kind", [Kind.READ, Kind.PROFILE, Kind.OUTPUT])
 @pytest.mark.parametrize(
     ("from_end", "count", "status"),
     [

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kilograd.types import Program, Step, Value
     from twins import Twin, Twins
 
-GRAPHS = [*models(), "branching"]
+GRAPHS = [*models(), "branching", "small_vae"]
 NOBODY = -1
 
 

@@ -15,7 +15,8 @@ from kilograd.lower import Settings
 from kilograd.platforms.board import boards, load_board
 from kilograd.zoo import build_model
 from kilograd.zoo._layers import add, average_pool, conv2d, flatten, linear, max_pool, relu
-from workshop import Task, Workshop, digits, steps, workshop
+from twins import small_vae
+from workshop import Task, Workshop, digits, steps, unlabelled, workshop
 
 if TYPE_CHECKING:
     from kilograd.types import Graph
@@ -44,6 +45,9 @@ CASES = [
     # Every operator; in float32 on a smaller net, as the RP2040 computes floats in software.
     *(Case("resnet_tiny", form, "best") for form in ("uint8", "mixed")),
     *(Case("small_resnet", "float32", recipe) for recipe in ("best", "paper")),
+    Case("small_vae", "uint8", "best"),
+    Case("small_vae", "mixed", "paper"),
+    Case("small_vae", "float32", "best"),
 ]
 ALL_CASES = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -68,8 +72,11 @@ def small_resnet() -> Graph:
 
 def task(case: Case, *, seed: int = 1) -> Task:
     """Return the work of a case: real digits, each trained once."""
-    graph = small_resnet() if case.model == "small_resnet" else build_model(case.model, seed=1, classes=10)
+    made = {"small_resnet": small_resnet, "small_vae": small_vae}
+    graph = made[case.model]() if case.model in made else build_model(case.model, seed=1, classes=10)
     train, test = digits(SAMPLES, size=graph.shapes[graph.input][1])
+    if graph.loss == "elbo":
+        train, test = unlabelled(train), unlabelled(test)
     settings = Settings(case.configuration, case.recipe, case.layers)
     return Task(graph, settings, train, test, steps(SAMPLES, BATCH, seed=seed))
 

@@ -22,7 +22,7 @@ from kilograd.zoo import build_model, models_for
 from oracle import SCALE, Oracle
 from oracle_numbers import INT16_MAX, F
 from oracle_update import LARGEST_SHIFT, decayed
-from twins import branching_net, digits, samples_for, some
+from twins import branching_net, digits, samples_for, small_vae, some
 
 if TYPE_CHECKING:
     from kilograd.link.session import Session
@@ -61,7 +61,8 @@ CASES = [
 def model(name: str) -> Graph:
     """Return a model, small where it takes any size; all of them have biases that are not zero."""
     small = SMALL if name in models_for(SMALL) else None
-    graph = branching_net() if name == "branching" else build_model(name, seed=5, input_shape=small)
+    made = {"branching": branching_net, "small_vae": small_vae}
+    graph = made[name]() if name in made else build_model(name, seed=5, input_shape=small)
     return with_biases(graph)
 
 
@@ -75,7 +76,7 @@ def with_biases(graph: Graph) -> Graph:
             continue
         bias = rng.uniform(-0.1, 0.1, node.bias.shape).astype(np.float32)
         nodes.append(layer.Node(node.name, node.op, node.inputs, node.output, node.attributes, node.weight, bias))
-    return make_graph(graph.name, graph.shapes[graph.input], nodes)
+    return make_graph(graph.name, graph.shapes[graph.input], nodes, loss=graph.loss)
 
 
 def differing(twin: Twin, session: Session, oracle: Oracle) -> list[str]:

@@ -24,7 +24,7 @@ from kilograd.schedule import make_schedule, train
 from kilograd.state import float_graph, split_state
 from kilograd.types import Samples
 from kilograd.zoo import _layers as layer
-from kilograd.zoo import build_model
+from kilograd.zoo import build_model, models
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -157,6 +157,29 @@ def some(samples: Samples, count: int, seed: int = 0) -> Samples:
     """Return that many samples in random order, with repetition where there are fewer."""
     chosen = np.random.default_rng(seed).integers(len(samples), size=count)
     return Samples(samples.x[chosen], samples.y[chosen])
+
+
+def classifiers() -> list[str]:
+    """Return the names of the built-in models that tell classes apart."""
+    return [name for name in models() if build_model(name, seed=0).loss == "cross_entropy"]
+
+
+def small_vae() -> Graph:
+    """Return a variational autoencoder of four latent variables for images of 8x8."""
+    rng = np.random.default_rng(6)
+    nodes = (
+        layer.conv2d(rng, "conv1", "input", (1, 6), 3, stride=2, pad=1, relu=True),
+        layer.flatten("features", "conv1"),
+        layer.linear(rng, "heads", "features", (96, 8)),
+        layer.sample("latent", "heads"),
+        layer.linear(rng, "decoder", "latent", (4, 32), relu=True),
+        layer.reshape("map", "decoder", (8, 2, 2)),
+        layer.upsample("up1", "map", 2),
+        layer.conv2d(rng, "conv2", "up1", (8, 4), 3, pad=1, relu=True),
+        layer.upsample("up2", "conv2", 2),
+        layer.conv2d(rng, "conv3", "up2", (4, 1), 3, pad=1),
+    )
+    return make_graph("small_vae", (1, 8, 8), nodes, loss="elbo")
 
 
 def branching_net() -> Graph:

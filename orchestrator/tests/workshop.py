@@ -102,6 +102,11 @@ def digits(samples: int, *, size: int = 8) -> tuple[Samples, Samples]:
     return Samples(train.x[:samples], train.y[:samples]), Samples(test.x[:TESTED], test.y[:TESTED])
 
 
+def unlabelled(samples: Samples) -> Samples:
+    """Return the same samples for a model that knows no classes."""
+    return Samples(samples.x, np.zeros_like(samples.y))
+
+
 def steps(samples: int, batch: int, *, rate: float = 1e-3, seed: int = 1) -> Schedule:
     """Return a schedule of so many training steps, each sample once."""
     return make_schedule(samples, epochs=1, batch=batch, rate=rate, seed=seed)

@@ -27,7 +27,7 @@ typedef struct {
     int32_t batch_fill;  // samples accumulated since the last update
     int32_t label;       // class of the sample in the input tensor
     int32_t predicted;   // class with the largest logit
-    float loss;          // cross-entropy of the last sample, nats
+    float loss;          // of the last sample, nats
     uint64_t lap_start;  // cycle count at the end of the last lap
 } kg_training_t;
 
@@ -58,8 +58,10 @@ typedef struct {
     int32_t state_count;
     void *input;  // one sample, in the layout and type of the first layer
     size_t input_bytes;
-    const float *logits;  // (classes)
+    const float *logits;  // (classes); of an autoencoder its latent means, then log-variances
     int32_t classes;
+    const void *output;  // what the last layer has made of the sample, until training overwrites it
+    size_t output_bytes;
     uint64_t *step_cycles;  // one accumulator per step, all phases in order
 } kg_model_t;
 

@@ -43,6 +43,7 @@ class Kind(IntEnum):
     WRITE = 7
     PROFILE = 8
     RESET_PROFILE = 9
+    OUTPUT = 10
 
 
 class Status(IntEnum):
@@ -181,6 +182,13 @@ def parse_profile(payloads: list[bytes]) -> Profile:
 def reset_profile(sequence: int) -> Request:
     """Clear the cycles of all steps."""
     return _request(Kind.RESET_PROFILE, sequence)
+
+
+def output(sequence: int, hello: Hello, size: int) -> Iterator[Request]:
+    """Ask for the bytes of the output tensor, in pieces."""
+    step = min(hello.max_payload, LARGEST_CHUNK)
+    for count, offset in enumerate(range(0, size, step)):
+        yield _request(Kind.OUTPUT, sequence + count, _RANGE.pack(offset, min(step, size - offset)))
 
 
 def samples(

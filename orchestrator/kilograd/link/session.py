@@ -97,6 +97,11 @@ class Session:
         """Run samples forward only, which changes no state; arguments as for `train`."""
         return self._run_samples(Kind.EVALUATE, x, labels, progress)
 
+    def output(self, x: Inputs, size: int) -> bytes:
+        """Run one sample (1, ...) forward, and return its output tensor, of `size` bytes."""
+        self.evaluate(x, np.zeros(1, np.int64))
+        return b"".join(self._ask(protocol.output(self._exchange.sequence, self.hello, size)))
+
     def read_state(self) -> bytes:
         """Return everything that training changes."""
         return b"".join(self._ask(protocol.read(self._exchange.sequence, self.hello)))

@@ -68,6 +68,21 @@ def flatten(name: str, source: str) -> Node:
     return Node(name, "flatten", (source,), name)
 
 
+def reshape(name: str, source: str, shape: Shape) -> Node:
+    """Return the step from features to a feature map."""
+    return Node(name, "reshape", (source,), name, {"shape": shape})
+
+
+def upsample(name: str, source: str, factor: int) -> Node:
+    """Return an up-sampling to squares of equal elements."""
+    return Node(name, "upsample", (source,), name, {"scale": (factor, factor)})
+
+
+def sample(name: str, source: str) -> Node:
+    """Return the drawing of latent variables from their means and log-variances."""
+    return Node(name, "sample", (source,), name)
+
+
 def initial_weights(rng: np.random.Generator, shape: Shape) -> NDArray[np.float32]:
     """
     Draw weights (outputs, ...) uniformly from +-1 / sqrt(fan-in), which is what PyTorch starts with.

@@ -4,7 +4,9 @@
 
 #include "ops/conv2d.h"
 #include "ops/linear.h"
+#include "runtime/steps_elbo.h"
 #include "runtime/steps_f32.h"
+#include "runtime/steps_latent.h"
 #include "runtime/steps_loss.h"
 #include "runtime/steps_u8.h"
 #include "runtime/update.h"
@@ -265,7 +267,7 @@ static const kg_region_t state[13] = {
 
 const kg_model_t kg_model = {
     .name = "tiny_mixed_paper",
-    .id = 0xaf80e6e3u,
+    .id = 0x39e83fafu,
     .phases = {
         {forward_steps, 4},
         {backward_steps, 5},
@@ -277,5 +279,7 @@ const kg_model_t kg_model = {
     .input_bytes = 16,
     .logits = t_fc,
     .classes = 3,
+    .output = t_fc,
+    .output_bytes = 12,
     .step_cycles = step_cycles,
 };

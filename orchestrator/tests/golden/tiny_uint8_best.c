@@ -4,7 +4,9 @@
 
 #include "ops/conv2d.h"
 #include "ops/linear.h"
+#include "runtime/steps_elbo.h"
 #include "runtime/steps_f32.h"
+#include "runtime/steps_latent.h"
 #include "runtime/steps_loss.h"
 #include "runtime/steps_u8.h"
 #include "runtime/update.h"
@@ -331,7 +333,7 @@ static const kg_region_t state[14] = {
 
 const kg_model_t kg_model = {
     .name = "tiny_uint8_best",
-    .id = 0x984a15f7u,
+    .id = 0x31e5c5e1u,
     .phases = {
         {forward_steps, 4},
         {backward_steps, 5},
@@ -343,5 +345,7 @@ const kg_model_t kg_model = {
     .input_bytes = 16,
     .logits = t_fc,
     .classes = 3,
+    .output = t_fc,
+    .output_bytes = 12,
     .step_cycles = step_cycles,
 };

@@ -73,5 +73,7 @@ const kg_model_t kg_model = {
     .input_bytes = sizeof input,
     .logits = logits,
     .classes = CLASSES,
+    .output = logits,
+    .output_bytes = sizeof logits,
     .step_cycles = step_cycles,
 };
