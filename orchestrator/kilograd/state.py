@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ import numpy as np
 from kilograd.errors import KilogradError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-    from kilograd.types import Graph, Program
+    from kilograd.types import Graph, Program, Value
 
 DTYPES = {"uint8_t": np.uint8, "int16_t": np.int16, "int32_t": np.int32, "float": np.float32}
 
@@ -37,6 +40,24 @@ def read_array(program: Program, state: bytes, name: str) -> NDArray[np.generic]
     """Return one array of the state, flat."""
     buffer = program.buffers[name]
     return np.frombuffer(split_state(program, state)[name], DTYPES[buffer.ctype])
+
+
+def read_record(program: Program, state: bytes, name: str) -> dict[str, float]:
+    """Return one mutable structure of the state, its members by name; inner structures' as "outer.inner"."""
+    (record,) = (record for record in program.records if record.name == name)
+    members = dict(_scalars(record.values))
+    kinds = np.dtype([(member, "<i4" if isinstance(value, int) else "<f4") for member, value in members.items()])
+    (values,) = np.frombuffer(split_state(program, state)[name], kinds)
+    return {member: values[member].item() for member in members}
+
+
+def _scalars(values: Mapping[str, Value], prefix: str = "") -> Iterator[tuple[str, Value]]:
+    """Give the members in the order of the C structure, which is that of the table."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _scalars(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def float_graph(graph: Graph, program: Program, state: bytes) -> Graph:

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Definitions of tables: which experiments, in which variants, and what the authors of the method reached."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from kilograd import experiment as experiments
+from kilograd import paths
+from kilograd.errors import KilogradError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+QUICK: dict[str, object] = {
+    "data.samples": 480,
+    "data.test_samples": 200,
+    "pretrain.samples": 480,
+    "pretrain.epochs": 1,
+    "train.epochs": 1,
+}
+"""What `--quick` replaces, unless a table says otherwise: it shows that a table works, not what it says."""
+
+Percent = dict[str, float]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Block(_Strict):
+    """Rows of a table: one experiment, in every combination of configuration, recipe and lambda_min."""
+
+    experiment: str
+    configurations: tuple[str, ...] = ("uint8", "mixed", "float32")
+    recipes: tuple[str, ...] = ("best",)
+    lambda_mins: tuple[float, ...] = (1.0,)
+    label: str = ""
+    """Stands behind the recipe's name where rows differ in something else."""
+    change: dict[str, Any] = Field(default={}, alias="set")
+    paper: Percent = {}
+    """What the authors reached, per cent by configuration."""
+    at_least: Percent = {}
+    """What our own must reach, per cent by configuration."""
+
+
+_KEYS = tuple(field.alias or name for name, field in Block.model_fields.items())
+
+
+class Definition(_Strict):
+    """A table as its file has it."""
+
+    title: str
+    seeds: int = 3
+    quick: dict[str, Any] = {}
+    rows: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row to fill: an experiment, to be run with several seeds."""
+
+    dataset: str
+    configuration: str
+    recipe: str
+    lambda_min: float
+    source: str
+    changes: dict[str, object]
+    paper: float | None
+    at_least: float | None
+
+    @property
+    def title(self) -> str:
+        """Return what tells the row from the others."""
+        return f"{self.dataset} {self.configuration} {self.recipe} {self.lambda_min:g}"
+
+    def experiment(self, seed: int) -> experiments.Experiment:
+        """Return the experiment of one seed."""
+        return experiments.load_experiment(self.source, self.changes | {"train.seed": seed})
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to fill."""
+
+    name: str
+    title: str
+    seeds: int
+    rows: tuple[Row, ...]
+
+
+def tables_folder() -> Path:
+    """Return the folder of the tables that kilograd brings."""
+    return paths.PACKAGE / "reproduce" / "tables"
+
+
+def tables() -> tuple[str, ...]:
+    """Return the names of the tables that kilograd brings."""
+    return tuple(sorted(file.stem for file in tables_folder().glob("*.toml")))
+
+
+def load_table(source: str, *, quick: bool = False) -> Table:
+    """Return a table by name, or from a TOML file; a wrong name lists the right ones."""
+    path = Path(source) if Path(source).is_file() else tables_folder() / f"{source}.toml"
+    if not path.is_file():
+        message = f"there is no table {source}"
+        raise KilogradError(message, f"known: {', '.join(tables())}")
+    try:
+        definition = Definition.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+        message = f"{path}: {_complaint(error)}"
+        raise KilogradError(message, f"keys of [[rows]]: {', '.join(_KEYS)}") from error
+    small = QUICK | definition.quick if quick else {}
+    rows = [row for block in definition.rows for row in _rows(block, small)]
+    return Table(path.stem, definition.title, 1 if quick else definition.seeds, tuple(rows))
+
+
+def parse_columns(texts: Sequence[str]) -> dict[str, str]:
+    """Split COLUMN=VALUE of the command line."""
+    columns = {}
+    for text in texts:
+        column, separator, value = text.partition("=")
+        if not separator:
+            message = f"--only {text}: expected COLUMN=VALUE"
+            raise KilogradError(message, "for instance --only configuration=uint8")
+        columns[column.strip()] = value.strip()
+    return columns
+
+
+def select(table: Table, wanted: dict[str, str]) -> Table:
+    """Return only the rows whose columns have these values."""
+    columns = ("dataset", "configuration", "recipe", "lambda_min")
+    for column, value in wanted.items():
+        if column not in columns:
+            message = f"a table has no column {column} to choose rows by"
+            raise KilogradError(message, f"columns: {', '.join(columns)}")
+        values = list(dict.fromkeys(_text(getattr(row, column)) for row in table.rows))
+        if value not in values:
+            message = f"{table.name} has no row with {column} {value}"
+            raise KilogradError(message, f"{column}: {', '.join(values)}")
+    rows = [row for row in table.rows if all(_text(getattr(row, key)) == value for key, value in wanted.items())]
+    if not rows:
+        message = f"{table.name} has no row with all of {', '.join(f'{k}={v}' for k, v in wanted.items())}"
+        raise KilogradError(message, "choose by fewer columns")
+    return Table(table.name, table.title, table.seeds, tuple(rows))
+
+
+def _text(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _complaint(error: Exception) -> str:
+    """Return what is wrong with a file, in one line."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _rows(block: Block, small: dict[str, object]) -> list[Row]:
+    """Return every combination of a block; a dense row leaves lambda_min to the experiment."""
+    rows = []
+    for recipe in block.recipes:
+        for configuration in block.configurations:
+            for share in block.lambda_mins:
+                changes = block.change | {"train.configuration": configuration, "train.recipe": recipe} | small
+                if share < 1:
+                    changes["train.lambda_min"] = share
+                loaded = experiments.load_experiment(block.experiment, changes)
+                rows.append(
+                    Row(
+                        loaded.data.name, configuration, f"{recipe}, {block.label}" if block.label else recipe, share,
+                        block.experiment, changes, block.paper.get(configuration), block.at_least.get(configuration),
+                    )
+                )  # fmt: skip
+    return rows

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of one experiment with one seed: its accuracy, and how it got there; done once, then read from the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kilograd import paths
+from kilograd.build import build_twin
+from kilograd.engines.host import HostEngine
+from kilograd.flow import lower_for, schedule_for
+from kilograd.link.session import Session
+from kilograd.material import load_material, teach
+from kilograd.reproduce.watch import Watch
+from kilograd.schedule import accuracy, train
+from kilograd.types import Samples
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from kilograd.console import Progress
+    from kilograd.experiment import Experiment
+    from kilograd.link.session import Results
+    from kilograd.lower import Lowered
+    from kilograd.material import Material
+    from kilograd.schedule import Schedule
+
+POINTS = 60
+"""Of each curve."""
+GLANCE = 50
+"""Test samples of the curve at least; in all they are half as many as training samples. The result is of all."""
+FORMAT = 1
+"""Of the cached files: another number makes them anew."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run has shown."""
+
+    accuracy: float
+    samples: tuple[int, ...]
+    """Training samples seen at each point of the curves."""
+    loss: tuple[float, ...]
+    """Mean training loss since the point before."""
+    train_accuracy: tuple[float, ...]
+    """Share of training samples that were classified rightly before they were learned, since the point before."""
+    test_accuracy: tuple[float, ...]
+    """Of the first test samples, at each point."""
+    gradients: dict[str, tuple[tuple[float, ...], ...]]
+    """Per layer and point: mean |gradient| of each structure (or group of them) in the units of the loss."""
+    kept: dict[str, tuple[float, ...]]
+    """Per layer and point: share of structures kept by sparse updates; empty where nothing is dropped."""
+
+
+def run_job(experiment: Experiment, title: str, out: Path, progress: Progress) -> Outcome:
+    """Return the outcome of an experiment on the host twin."""
+    material = teach(load_material(experiment, out, progress), experiment, out, progress)
+    lowered = lower_for(material, "host", out / "host")
+    schedule = schedule_for(experiment, material, most=None)
+    cached = paths.cache() / "results" / f"{material.graph.name}-{_key(lowered, schedule, material)}.json"
+    known = _read(cached)
+    if known is None:
+        known = _train(lowered, schedule, material, title, out, progress)
+        _write(known, cached)
+    return known
+
+
+def _train(
+    lowered: Lowered, schedule: Schedule, material: Material, title: str, out: Path, progress: Progress
+) -> Outcome:
+    with progress.task(f"building {title}"):
+        twin = build_twin([lowered.source], out / "host" / "build")
+    form, total = lowered.program.input_format, len(schedule.order)
+    few = max(GLANCE, total // (2 * POINTS))
+    glance = Samples(material.test.x[:few], material.test.y[:few])
+    with HostEngine(twin) as engine, progress.task(f"training {title}", total) as task:
+        session = Session(engine)
+        watch = Watch(lowered.program, session, lambda: accuracy(session, glance, form, lambda _: None))
+        points = watch_points(total, schedule.batch)
+        results = train(session, material.train, form, schedule, task.advance, dict.fromkeys(points, watch.look))
+        with progress.task(f"testing {title}", len(material.test)) as test:
+            share = accuracy(session, material.test, form, test.advance)
+    losses, right = _curves(results, points)
+    return Outcome(
+        share, tuple(points), losses, right,
+        tuple(watch.accuracies), watch.gradient_table(), watch.kept_table(),
+    )  # fmt: skip
+
+
+def watch_points(total: int, batch: int) -> list[int]:
+    """Return when to look: evenly spread, one sample before a minibatch ends, so that its gradient is there."""
+    whole = total // batch
+    numbers = np.unique(np.linspace(1, whole, min(POINTS, whole)).round().astype(int))
+    return sorted({max(1, int(number) * batch - 1) for number in numbers})
+
+
+def _curves(results: Sequence[Results], points: Sequence[int]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    loss = np.concatenate([result.losses for result in results])
+    right = np.concatenate([result.predicted == result.labels for result in results])
+    parts = [slice(start, end) for start, end in zip((0, *points[:-1]), points, strict=True)]
+    return (
+        tuple(round(float(loss[part].mean()), 5) for part in parts),
+        tuple(round(float(right[part].mean()), 5) for part in parts),
+    )
+
+
+def _key(lowered: Lowered, schedule: Schedule, material: Material) -> str:
+    """Return a hash of everything that decides the outcome: tables and runtime, order and data."""
+    digest = hashlib.sha256(lowered.source.read_bytes())
+    plain = {key: value for key, value in vars(schedule).items() if key != "order"}
+    digest.update(repr((FORMAT, POINTS, GLANCE, sorted(plain.items()))).encode())
+    for array in (schedule.order, material.train.x, material.train.y, material.test.x, material.test.y):
+        digest.update(np.ascontiguousarray(array).data)
+    for source in sorted((paths.share() / "firmware").rglob("*.[ch]")):
+        if source.parent.name in {"ops", "runtime"}:
+            digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _read(path: Path) -> Outcome | None:
+    try:
+        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return Outcome(
+            stored["accuracy"],
+            tuple(stored["samples"]),
+            tuple(stored["loss"]),
+            tuple(stored["train_accuracy"]),
+            tuple(stored["test_accuracy"]),
+            {layer: tuple(map(tuple, rows)) for layer, rows in stored["gradients"].items()},
+            {layer: tuple(shares) for layer, shares in stored["kept"].items()},
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # not there, or damaged: it is made again
+
+
+def _write(outcome: Outcome, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".tmp")
+    fresh.write_text(json.dumps(asdict(outcome), sort_keys=True), encoding="utf-8")
+    fresh.replace(path)

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Published tables made again: rows, seeds, the cache, pictures, targets, wrong names."""
+
+from __future__ import annotations
+
+import json
+import signal
+import statistics
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kilograd.errors import KilogradError
+from kilograd.experiment import load_experiment
+from kilograd.reproduce import definition
+from kilograd.reproduce.job import watch_points
+
+if TYPE_CHECKING:
+    from command_line import Cli
+
+KEYS = [
+    "dataset", "configuration", "recipe", "lambda_min", "accuracy_mean", "accuracy_sd", "seeds", "paper",
+]  # fmt: skip
+TINY = """
+title = "tiny"
+seeds = 2
+[[rows]]
+experiment = "digits"
+configurations = ["uint8", "float32"]
+paper = { uint8 = 76.1 }
+[rows.set]
+"data.samples" = 192
+"data.test_samples" = 50
+"pretrain.epochs" = 1
+"train.epochs" = 1
+"""
+
+
+def tiny(cli: Cli, text: str = TINY) -> str:
+    """Write a table of the user's own."""
+    path = cli.place.here / "tiny.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_a_table_has_a_row_for_each_variant_with_mean_and_deviation(cli: Cli) -> None:
+    """The JSON is what scripts build on: exactly these keys, shares from 0 to 1."""
+    table = tiny(cli)
+    done = cli.run("reproduce", table)
+    singles = [
+        json.loads(
+            cli.run(
+                "run", "digits", "--engine", "host", "--seed", str(seed), "--set", "data.samples=192",
+                "--set", "data.test_samples=50", "--set", "pretrain.epochs=1", "--set", "train.epochs=1",
+            ).stdout
+        )["boards"][0]["accuracy"]["trained"]
+        for seed in (1, 2)
+    ]  # fmt: skip
+
+    content = json.loads(done.stdout)
+    assert (list(content), content["schema"], content["name"]) == (["schema", "name", "rows"], 1, "tiny")
+    assert [KEYS, KEYS] == [list(row) for row in content["rows"]]
+    first, second = content["rows"]
+    assert [first[key] for key in KEYS[:4]] == ["digits_shifted", "uint8", "best", 1.0]
+    assert (second["configuration"], first["seeds"], first["paper"], second["paper"]) == ("float32", 2, 0.761, None)
+    assert first["accuracy_mean"] == pytest.approx(statistics.fmean(singles), abs=1e-6)  # looking on changes nothing
+    assert first["accuracy_sd"] == pytest.approx(statistics.stdev(singles), abs=1e-6)
+
+
+def test_finished_runs_are_read_from_the_cache_and_pictures_are_the_same_again(cli: Cli) -> None:
+    """A long table must be cheap to ask for again."""
+    table, out = tiny(cli), cli.place.out
+    cli.run("reproduce", table)
+    pictures = {path.name: path.read_bytes() for path in out.glob("*.svg")}
+
+    again = cli._run("reproduce", table, "--out", str(out))
+
+    assert "training" not in again.stderr
+    assert "digits_shifted uint8 best 1 #2: " in again.stderr
+    assert "76.1 %" in again.stdout
+    assert {path.name: path.read_bytes() for path in out.glob("*.svg")} == pictures
+    assert sorted(pictures) == [
+        "curves_digits_shifted.svg",
+        "gradients_digits_shifted_float32_best_1.svg",
+        "gradients_digits_shifted_uint8_best_1.svg",
+    ]
+    assert b"<dc:date>" not in b"".join(pictures.values())
+
+
+def test_an_interrupted_table_goes_on_where_it_was(cli: Cli) -> None:
+    """Hours of training must not be lost with the last minute."""
+    endless = TINY.replace("seeds = 2", "seeds = 1") + '\n[[rows]]\nexperiment = "digits"\nconfigurations = ["uint8"]\n'
+    table = tiny(cli, endless + 'set = { "pretrain.epochs" = 1, "train.epochs" = 20000 }\n')
+    command = [sys.executable, "-m", "kilograd", "reproduce", table, "--json", "--out", str(cli.place.out)]
+    finished: set[str] = set()
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - as in test_interruption
+    ) as process:
+        for line in process.stderr or ():
+            finished |= {line.split(" best")[0]} if "#1: " in line and line.endswith("%\n") else set()
+            if len(finished) == 2 and line.startswith("training digits_shifted uint8 best 1 #1 ..."):
+                break
+            if len(finished) == 2 and "building digits_shifted uint8 best 1 #1" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=60)
+    again = cli._run("reproduce", tiny(cli), "--seeds", "1", "--out", str(cli.place.out))
+
+    assert (process.returncode, stdout) == (130, "")
+    assert stderr.splitlines()[-1] == "interrupted"
+    assert "training" not in again.stderr
+    assert again.returncode == 0
+
+
+def test_a_row_that_misses_its_target_is_a_failed_check(cli: Cli) -> None:
+    """Exit code 1, and the table is still shown."""
+    table = tiny(cli, TINY.replace("seeds = 2", "seeds = 1") + "[rows.at_least]\nuint8 = 100.5\nfloat32 = 1.0\n")
+
+    done = cli._run("reproduce", table, "--quiet", "--out", str(cli.place.out))
+
+    assert done.returncode == 1
+    assert "missed" in done.stdout
+    assert "digits_shifted uint8 best 1: " in done.stderr
+    assert "is less than 100.5 %" in done.stderr
+    assert "float32" not in done.stderr
+
+
+def test_quick_needs_one_seed_and_few_samples(cli: Cli) -> None:
+    """It shows within seconds that a table works."""
+    rows = json.loads(cli.run("reproduce", "digits", "--quick", "--only", "configuration=mixed").stdout)["rows"]
+
+    assert [("mixed", 1, None)] == [(row["configuration"], row["seeds"], row["accuracy_sd"]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (("nothing",), "there is no table nothing", "complete_training"),
+        (("digits", "--only", "configuration=int4"), "no row with configuration int4", "uint8, mixed, float32"),
+        (("digits", "--only", "colour=red"), "no column colour", "dataset, configuration, recipe, lambda_min"),
+        (("digits", "--only", "uint8"), "expected COLUMN=VALUE", "--only configuration=uint8"),
+    ],
+)
+def test_wrong_names_list_the_right_ones(cli: Cli, arguments: tuple[str, ...], message: str, hint: str) -> None:
+    """A typing error must not need the manual."""
+    said = cli.fails("reproduce", *arguments)
+
+    assert message in said
+    assert hint in said
+
+
+def test_a_table_with_an_unknown_key_says_so(cli: Cli) -> None:
+    """Tables of the user's own are checked as experiments are."""
+    said = cli.fails("reproduce", tiny(cli, TINY.replace("paper =", "papers =")))
+
+    assert "papers" in said
+
+
+@pytest.mark.parametrize("name", definition.tables())
+@pytest.mark.parametrize("quick", [False, True])
+def test_every_table_names_experiments_and_keys_that_exist(name: str, quick: bool) -> None:
+    """A definition must not fail after the first hour."""
+    table = definition.load_table(name, quick=quick)
+
+    assert table.rows
+    assert len({row.title for row in table.rows}) == len(table.rows)
+    for row in table.rows:
+        assert row.experiment(seed=3).train.seed == 3
+        assert load_experiment(row.source, row.changes).train.configuration == row.configuration
+
+
+def test_the_key_error_of_an_override_is_told() -> None:
+    """A wrong key in a block's `set` is the table's defect, and must name it."""
+    block = definition.Block.model_validate({"experiment": "digits", "set": {"train.epoch": 1}})
+
+    with pytest.raises(KilogradError, match=r"unknown key train\.epoch"):
+        definition._rows(block, {})
+
+
+def test_looks_fall_just_before_the_end_of_a_minibatch() -> None:
+    """There the gradient of nearly the whole minibatch is in the buffer, whatever the rule does with it after."""
+    points = watch_points(48 * 1000, 48)
+
+    assert (points[0], points[-1]) == (47, 48 * 1000 - 1)
+    assert len(points) == 60
+    assert {point % 48 for point in points} == {47}
+    assert watch_points(3, 1) == [1, 2]
