@@ -25,6 +25,10 @@ kg_add_outer_u8_fn kg_best_u8_add_outer;
 kg_add_row_u8_fn kg_paper_u8_add_row;
 kg_add_outer_u8_fn kg_paper_u8_add_outer;
 
+// Recipes sgd_m and sgd_m_qas: g[k] += s_e s_x sum in float.
+kg_add_row_u8_fn kg_sgd_u8_add_row;
+kg_add_outer_u8_fn kg_sgd_u8_add_outer;
+
 typedef void kg_add_row_f32_fn(const kg_parameter_f32_t *parameter, int32_t row, const float *sums);
 typedef void kg_add_outer_f32_fn(const kg_parameter_f32_t *parameter, int32_t row, const float *x,
                                  float e);

@@ -31,11 +31,12 @@ typedef struct {
 
 typedef struct {
     kg_matrix_t matrix;
-    uint8_t *w;   // (rows, columns)
-    int32_t *b;   // (rows), unit s_w s_x
-    void *g;      // (rows, columns): int16_t (recipe best) or float (recipe paper)
-    int32_t *gb;  // (rows): sum of (e - 128)
+    uint8_t *w;                       // (rows, columns)
+    int32_t *b;                       // (rows), unit s_w s_x
+    void *g;                          // (rows, columns): int16_t (recipe best) or float
+    int32_t *gb;                      // (rows): sum of (e - 128)
     kg_row_statistics_t *statistics;  // (rows), recipe paper only
+    float *bias_momentum;             // (rows), recipes sgd_m and sgd_m_qas only
     kg_parameter_u8_state_t *state;
     kg_conv_quant_t *quant;
     const kg_error_scale_t *error;  // of the layer's output

@@ -17,4 +17,10 @@ void kg_step_best_f32_update(const void *args, kg_training_t *training);
 void kg_step_paper_u8_update(const void *args, kg_training_t *training);
 void kg_step_paper_f32_update(const void *args, kg_training_t *training);
 
+// Recipes for comparison: SGD with momentum 0.9 on quantised weights, without and with
+// quantisation-aware scaling (sgd_u8.c has the equations). In float32 both are the same.
+void kg_step_sgd_m_u8_update(const void *args, kg_training_t *training);
+void kg_step_sgd_m_qas_u8_update(const void *args, kg_training_t *training);
+void kg_step_sgd_f32_update(const void *args, kg_training_t *training);
+
 #endif

@@ -9,13 +9,12 @@ from kilograd.errors import KilogradError
 from kilograd.losses import loss_of
 from kilograd.lowering import Lowering
 from kilograd.ops import operator
+from kilograd.recipes import check_recipe
 from kilograd.types import Program
 
 if TYPE_CHECKING:
     from kilograd.kernels import Kernels
     from kilograd.types import Graph, QuantisedGraph
-
-RECIPES = ("best", "paper")
 
 
 def differentiate(quantised: QuantisedGraph, trained: frozenset[str], recipe: str, kernels: Kernels) -> Program:
@@ -25,13 +24,11 @@ def differentiate(quantised: QuantisedGraph, trained: frozenset[str], recipe: st
     Args:
         quantised: the graph in its storage formats.
         trained: names of the layers that train; only what they need is computed backward.
-        recipe: "best" or "paper".
+        recipe: the update rule, one of `recipes.RECIPES`.
         kernels: the kernels of one core.
 
     """
-    if recipe not in RECIPES:
-        message = f"unknown recipe: {recipe}"
-        raise KilogradError(message, f"known: {', '.join(RECIPES)}")
+    check_recipe(recipe, {quantised.weights[name].format.dtype for name in trained})
     low = Lowering(quantised, trained, recipe, kernels)
     graph = quantised.graph
     low.tensor(graph.input)

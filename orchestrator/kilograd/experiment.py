@@ -17,15 +17,11 @@ from kilograd import listing, load, paths, zoo
 from kilograd.data import is_own
 from kilograd.errors import KilogradError
 from kilograd.platforms import board as platforms
+from kilograd.recipes import RECIPES
 from kilograd.toml_lines import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-# The learning rate of a recipe where the experiment gives none.
-LEARNING_RATES = {"best": 5e-4, "paper": 1e-3}
-# Likewise for the schedule of the learning rate.
-DECAYS = {"best": "cosine", "paper": "constant"}
 
 _EXPECTED = {
     "string_type": "a string in quotes",
@@ -132,13 +128,16 @@ class Train(_Strict):
     configuration: Literal["uint8", "mixed", "float32"] = Field(
         default="uint8", description="number format; mixed: the last layer in float32, the others in uint8"
     )
-    recipe: Literal["best", "paper"] = Field(default="best", description="update rule: ours, or the published one")
+    recipe: Literal["best", "paper", "sgd_m", "sgd_m_qas"] = Field(
+        default="best",
+        description="update rule: ours, the published one, SGD with momentum, or that with quantisation-aware scaling",
+    )
     layers: Layers = Field(default="all", description='trained layers: `"all"`, the last n, or a list of layer names')
     batch: int = Field(default=48, gt=0, description="training samples per weight update")
     epochs: int = Field(default=6, gt=0, description="passes over the training samples")
     steps: int = Field(default=480, gt=0, description="training samples that a virtual board sees at most")
     learning_rate: float | None = Field(
-        default=None, gt=0, description="learning rate; default: 5e-4 (best), 1e-3 (paper)"
+        default=None, gt=0, description="learning rate; default: that of the recipe, 5e-4 (best), 1e-3 (paper)"
     )
     schedule: Literal["cosine", "linear", "step", "constant"] | None = Field(
         default=None,
@@ -150,12 +149,14 @@ class Train(_Strict):
     @property
     def rate(self) -> float:
         """Return the learning rate: the experiment's, or the recipe's."""
-        return LEARNING_RATES[self.recipe] if self.learning_rate is None else self.learning_rate
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return RECIPES[self.recipe].rate(self.configuration)
 
     @property
     def decay(self) -> str:
         """Return how the learning rate falls: as the experiment says, or the recipe."""
-        return self.schedule or DECAYS[self.recipe]
+        return self.schedule or RECIPES[self.recipe].decay
 
 
 class Run(_Strict):

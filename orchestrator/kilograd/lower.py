@@ -10,7 +10,8 @@ from kilograd.differentiate import differentiate, select_layers
 from kilograd.generate import generate
 from kilograd.kernels import load_kernels
 from kilograd.plan import plan
-from kilograd.quantise import quantise
+from kilograd.quantise import node_dtypes, quantise
+from kilograd.recipes import check_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +38,13 @@ class Lowered:
     program: Program
     plan: Plan
     source: Path
+
+
+def check_settings(graph: Graph, settings: Settings) -> None:
+    """Refuse at once what no program can be made of: unknown layers, or a recipe that does not support the formats."""
+    trained = select_layers(graph, settings.layers)
+    dtypes = node_dtypes(graph, settings.configuration)
+    check_recipe(settings.recipe, {dtypes[name] for name in trained})
 
 
 def make_program(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.fixed_point import add_weights
+from kilograd.recipes import find_recipe
 from kilograd.types import Address, Array, Buffer, Record, Step
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kilograd.kernels import Kernels
+    from kilograd.recipes import Recipe
     from kilograd.types import Format, Graph, Node, QuantisedGraph, StoredWeights, Value
 
 ERROR_ZERO = 128
@@ -73,6 +75,11 @@ class Lowering:
         for node in nodes:
             if node.name in self.trained or any(tensor in self.needs_error for tensor in node.inputs):
                 self.needs_error.add(node.output)
+
+    @property
+    def rule(self) -> Recipe:
+        """Return what the recipe asks for."""
+        return find_recipe(self.recipe)
 
     @property
     def graph(self) -> Graph:
@@ -183,9 +190,9 @@ class Lowering:
         return self.mask(tensor) if self.readers[self.source(tensor)] == 1 else None
 
     def new_scale(self, name: str, *, follows: bool = True) -> str:
-        """Add the scale of a new uint8 error; recipe best lets it follow the errors, recipe paper fixes it."""
+        """Add the scale of a new uint8 error; it follows the errors unless the recipe fixes it."""
         exponent = OUTPUT_EXPONENT
-        fixed = self.recipe == "paper"
+        fixed = self.rule.fixed_errors
         values: dict[str, Value] = {
             "scale": float(PAPER_SCALE) if fixed else 2.0**exponent,
             "exponent": exponent,

@@ -12,10 +12,9 @@ import numpy as np
 from kilograd import zoo
 from kilograd.build import build_kernels
 from kilograd.data import load_dataset, take
-from kilograd.differentiate import select_layers
 from kilograd.errors import KilogradError
 from kilograd.load import load_model
-from kilograd.lower import Settings
+from kilograd.lower import Settings, check_settings
 from kilograd.pretrain import Pretraining, pretrain
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
         graph = load_model(experiment.model.source, base=Path(), seed=seed, classes=classes, input_shape=shape)
         _check_fit(graph, data.train, experiment.data.name)
         settings = Settings(experiment.train.configuration, experiment.train.recipe, experiment.train.layers)
-        select_layers(graph, settings.layers)  # a wrong name must not show after minutes of pretraining,
+        check_settings(graph, settings)  # a wrong name must not show after minutes of pretraining,
         zoo.with_fresh_weights(graph, experiment.model.reset, seed=seed)  # nor a wrong number
         learn = _some(data.train, experiment.data.samples, seed)
         test = _some(data.test, experiment.data.test_samples, seed)

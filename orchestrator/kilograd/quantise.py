@@ -52,7 +52,7 @@ def quantise(
             while a model learns, and their ranges must hold them.
 
     """
-    dtypes = _node_dtypes(graph, configuration)
+    dtypes = node_dtypes(graph, configuration)
     bordered = _insert_borders(graph, dtypes)
     ranges = _ranges(bordered, calibration)
     if rehearsed is not None:
@@ -70,7 +70,7 @@ def store_input(x: NDArray[np.float32], form: Format) -> NDArray[np.uint8] | NDA
     return stored
 
 
-def _node_dtypes(graph: Graph, configuration: str) -> dict[str, str]:
+def node_dtypes(graph: Graph, configuration: str) -> dict[str, str]:
     """Return each node's arithmetic; nodes without weights follow their first input."""
     if configuration not in CONFIGURATIONS:
         message = f"unknown configuration: {configuration}"

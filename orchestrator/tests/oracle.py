@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-An independent model of quantised training, in numpy: one uint8 training sample, and the update of both recipes.
+An independent model of quantised training, in numpy: one uint8 training sample, and the updates of all recipes.
 
 Written from the specification of the method and the comments in the headers of firmware/: whole numbers are int64,
 fixed-point factors are exact fractions, and float32 appears only where the runtime says float. The object names of the
@@ -21,7 +21,9 @@ from oracle_numbers import (
     ZERO,
     Array,
     F,
+    Join,
     dither,
+    join_weights,
     narrow,
     nearest,
     requant,
@@ -29,7 +31,7 @@ from oracle_numbers import (
     top_bits,
     window,
 )
-from oracle_update import GRADIENT, OUTPUT_EXPONENT, Layer, Scale, follow, update_best, update_paper
+from oracle_update import GRADIENT, OUTPUT_EXPONENT, Layer, Scale, follow, update_best, update_paper, update_sgd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,15 +45,6 @@ QUANT = struct.Struct("<9i")
 PARAMETER = struct.Struct("<fii")
 SCALE = struct.Struct("<fiff")
 ADD_QUANT = struct.Struct("<8i")
-
-
-@dataclass
-class Join:
-    """Integer weights of two errors that become one."""
-
-    a_weight: int
-    b_weight: int
-    shift: int
 
 
 @dataclass(frozen=True)
@@ -93,6 +86,16 @@ class Oracle:
         self._number_streams()
         self._dry_run()
 
+    @property
+    def kind(self) -> type:
+        """Return the type of gradients: exact, or what the runtime adds them in."""
+        return {"best": np.int64, "paper": np.float64}.get(self.recipe, F)
+
+    @property
+    def stored(self) -> type:
+        """Return the type of gradients in the state."""
+        return np.int16 if self.recipe == "best" else F
+
     # --- structure ---------------------------------------------------------------------------------------------------
 
     def _needs_error(self) -> set[str]:
@@ -111,9 +114,9 @@ class Oracle:
             stored.format.zero, F(stored.format.scale), x.zero, F(x.scale), y.zero, F(y.scale),
             relu=bool(node.attributes.get("relu")),
         )  # fmt: skip
-        layer.g = np.zeros(layer.w.shape, np.int64 if self.recipe == "best" else np.float64)
+        layer.g = np.zeros(layer.w.shape, self.kind)
         layer.gb = np.zeros(rows, np.int64)
-        layer.statistics = np.zeros((rows, 4))
+        layer.statistics, layer.bias_momentum = np.zeros((rows, 4)), np.zeros(rows, F)
         layer.forward = layer.w_scale * layer.x_scale / layer.y_scale
         return layer
 
@@ -240,7 +243,7 @@ class Oracle:
                 getattr(self, f"_backward_{node.op}")(node, self._settle(node.output))
 
     def _scale(self, name: str) -> Scale:
-        first = F(2.0**OUTPUT_EXPONENT) if self.recipe == "best" else PAPER_SCALE
+        first = PAPER_SCALE if self.recipe == "paper" else F(2.0**OUTPUT_EXPONENT)
         return self.scales.setdefault(name, Scale(first))
 
     def _step(self, error: Error) -> F:
@@ -328,6 +331,8 @@ class Oracle:
             u = self._draw(layer, self.samples, GRADIENT)
             added = narrow(layer.g + ((sums + top_bits(u, layer.g_shift)) >> layer.g_shift))
             layer.g[rows] = added[rows]
+        elif self.recipe != "paper":
+            layer.g += self._step(error) * layer.x_scale * sums.astype(F)
         else:
             real = sums * (np.float64(self._step(error)) * np.float64(layer.x_scale))
             layer.g += real
@@ -404,7 +409,7 @@ class Oracle:
 
     def update(self, rate: F, batch: int) -> None:
         """Do what ends a minibatch."""
-        if self.recipe == "best":
+        if self.recipe != "paper":
             for name, scale in self.scales.items():
                 if name != "loss_error":
                     follow(scale)
@@ -412,6 +417,8 @@ class Oracle:
             layer, scale = self.layers[name], self.scales[error]
             if self.recipe == "best":
                 update_best(layer, scale, rate, partial(self._draw, layer, self.updates))
+            elif self.recipe != "paper":
+                update_sgd(layer, scale, factor, rate, batch, scaled=self.recipe == "sgd_m_qas")
             else:
                 update_paper(layer, scale.scale * factor, rate, batch, first=self.updates == 0)
         self.refresh()
@@ -455,16 +462,17 @@ class Oracle:
         layer, name = self.layers[node.name], node.name
         parts: Parts = {}
         if name in self.trained:
-            kind = np.int16 if self.recipe == "best" else np.float32
             parts |= {
                 f"{name}_w": layer.w.astype(np.uint8).tobytes(),
                 f"{name}_b": layer.b.astype(np.int32).tobytes(),
-                f"{name}_g": layer.g.astype(kind).tobytes(),
+                f"{name}_g": layer.g.astype(self.stored).tobytes(),
                 f"{name}_gb": layer.gb.astype(np.int32).tobytes(),
                 f"{name}_state": PARAMETER.pack(layer.w_scale, layer.g_shift, layer.e_exponent),
             }
             if self.recipe == "paper":
                 parts[f"{name}_statistics"] = layer.statistics.astype(np.float32).tobytes()
+            if self.recipe.startswith("sgd"):
+                parts[f"{name}_bias_momentum"] = layer.bias_momentum.tobytes()
         if name in self.trained or node.inputs[0] in self.needs_error:
             low = layer.y_zero if layer.relu else 0
             factors = (*requant_pair(layer.forward), *requant_pair(layer.backward))
@@ -474,10 +482,10 @@ class Oracle:
     def load(self, parts: Mapping[str, bytes]) -> None:
         """Take over a state: of all that changes, except factors, which follow from it."""
         for name in self.trained:
-            layer, kind = self.layers[name], np.int16 if self.recipe == "best" else np.float32
+            layer = self.layers[name]
             layer.w = np.frombuffer(parts[f"{name}_w"], np.uint8).astype(np.int64).reshape(layer.w.shape)
             layer.b = np.frombuffer(parts[f"{name}_b"], np.int32).astype(np.int64)
-            layer.g = np.frombuffer(parts[f"{name}_g"], kind).astype(layer.g.dtype).reshape(layer.g.shape)
+            layer.g = np.frombuffer(parts[f"{name}_g"], self.stored).astype(self.kind).reshape(layer.g.shape)
             layer.gb = np.frombuffer(parts[f"{name}_gb"], np.int32).astype(np.int64)
             scale, layer.g_shift, layer.e_exponent = PARAMETER.unpack(parts[f"{name}_state"])
             layer.w_scale = F(scale)
@@ -489,11 +497,3 @@ class Oracle:
             scale, exponent, peak, largest = SCALE.unpack(parts[f"{name}_scale"])
             self.scales[name] = Scale(F(scale), exponent, F(peak), F(largest))
         self.refresh()
-
-
-def join_weights(ratio_a: F, ratio_b: F = ZERO) -> Join:
-    """Return two ratios over one power of two, the larger below 2^21."""
-    exponent = int(np.ceil(np.log2(np.float64(max(ratio_a, ratio_b)))))
-    shift = min(max(20 - exponent, 1), 30)
-    a, b = (min(int(nearest(np.float64(ratio) * 2**shift)), 2**21 - 1) for ratio in (ratio_a, ratio_b))
-    return Join(a, b, shift)

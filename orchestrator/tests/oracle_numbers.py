@@ -80,6 +80,23 @@ def multiply_15(value: Array, factor: F) -> Array:
     return product >> shift if shift >= 0 else product << -shift
 
 
+@dataclass
+class Join:
+    """Integer weights of two errors that become one."""
+
+    a_weight: int
+    b_weight: int
+    shift: int
+
+
+def join_weights(ratio_a: F, ratio_b: F = ZERO) -> Join:
+    """Return two ratios over one power of two, the larger below 2^21."""
+    exponent = int(np.ceil(np.log2(np.float64(max(ratio_a, ratio_b)))))
+    shift = min(max(20 - exponent, 1), 30)
+    a, b = (min(int(nearest(np.float64(ratio) * 2**shift)), 2**21 - 1) for ratio in (ratio_a, ratio_b))
+    return Join(a, b, shift)
+
+
 # --- windows ---------------------------------------------------------------------------------------------------------
 
 

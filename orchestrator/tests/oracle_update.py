@@ -44,6 +44,7 @@ class Layer:
     forward: F = ZERO
     backward: F = ZERO
     statistics: Array = field(default_factory=lambda: np.zeros((0, 4)))
+    bias_momentum: Array = field(default_factory=lambda: np.zeros(0, F))
 
 
 @dataclass
@@ -206,3 +207,18 @@ def update_paper(layer: Layer, step: F, rate: F, batch: int, *, first: bool) -> 
     layer.w_scale = F(scale)
     layer.g[...] = 0
     layer.gb[...] = 0
+
+
+def update_sgd(layer: Layer, error: Scale, factor: F, rate: F, batch: int, *, scaled: bool) -> None:
+    """Step whole weights against their gradient, times s_w^-2 (bias: s_w^-2 s_x^-2) where it is `scaled`."""
+    unit, bias_unit = layer.w_scale, layer.w_scale * layer.x_scale
+    rate = rate / F(batch)
+    step = nearest(layer.g * (rate / unit if scaled else rate * unit))
+    layer.w = np.clip(layer.w - step, 0, 255)
+    layer.g *= F(0.9)
+    velocity = layer.bias_momentum + layer.gb.astype(F) * (F(2.0**layer.e_exponent) * factor)
+    step = nearest(velocity * (rate / bias_unit if scaled else rate * bias_unit))
+    layer.b = np.clip(layer.b - np.clip(step, -LARGEST_BIAS // 2, LARGEST_BIAS // 2), -LARGEST_BIAS, LARGEST_BIAS)
+    layer.bias_momentum = velocity * F(0.9)
+    layer.gb[...] = 0
+    layer.e_exponent = error.exponent

@@ -33,7 +33,7 @@ MISTAKES = [
     ("[train]\nbatch = true", 7, ["train.batch", "a whole number", "True"], []),
     ("[train]\n\n# why\nseed = -1", 9, ["train.seed", "greater than or equal to 0"], []),
     ('[train]\nconfiguration = "int8"', 7, ["train.configuration", "'uint8', 'mixed' or 'float32'", "'int8'"], []),
-    ('[train]\nrecipe = "adam"', 7, ["train.recipe", "'best' or 'paper'"], []),
+    ('[train]\nrecipe = "adam"', 7, ["train.recipe", "'best', 'paper', 'sgd_m' or 'sgd_m_qas'"], []),
     ('[train]\nschedule = "cos"', 7, ["train.schedule", "'cosine', 'linear', 'step' or 'constant'"], ["half"]),
     ("[train]\nlayers = true", 7, ["train.layers", '"all"', "a list of layer names"], []),
     ("[train]\nlayers = 0", 7, ["train.layers", '"all"'], []),
@@ -82,7 +82,7 @@ def test_the_recipe_decides_the_learning_rate_unless_it_is_given(tmp_path: Path,
     assert load_experiment(path, {"train.learning_rate": 1}).train.rate == 1.0
 
 
-@pytest.mark.parametrize(("recipe", "decay"), [("best", "cosine"), ("paper", "constant")])
+@pytest.mark.parametrize(("recipe", "decay"), [("best", "cosine"), ("paper", "constant"), ("sgd_m", "cosine")])
 def test_the_recipe_decides_the_schedule_unless_it_is_given(tmp_path: Path, recipe: str, decay: str) -> None:
     """The published recipe never lowers its rate; ours needs that."""
     path = write(tmp_path, f'{SMALLEST}[train]\nrecipe = "{recipe}"\n')

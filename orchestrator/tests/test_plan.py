@@ -12,13 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kilograd.differentiate import RECIPES
 from kilograd.plan import Block, lower_bound, place, plan
 from kilograd.quantise import CONFIGURATIONS
 from kilograd.types import PHASES, Array
 from kilograd.zoo import models
 from test_training_step import PLAIN, model
-from twins import FIRMWARE
+from twins import FIRMWARE, SUPPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -138,10 +137,8 @@ def check_disjoint(step: Step, spans: Mapping[str, slice]) -> None:
                 assert a.start == b.start
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize(
-    ("name", "configuration"), [(n, c) for n in ("branching", "resnet_tiny") for c in CONFIGURATIONS]
-)
+@pytest.mark.parametrize(("configuration", "recipe"), SUPPORTED)
+@pytest.mark.parametrize("name", ["branching", "resnet_tiny"])
 def test_steps_declare_what_their_c_arguments_touch(twins: Twins, name: str, configuration: str, recipe: str) -> None:
     """The planner believes `reads` and `writes`: they are checked against the const members of the C structures."""
     writable = writable_members()

@@ -42,6 +42,9 @@ class Case:
 CASES = [
     *(Case("digits_cnn", form, recipe) for form in ("uint8", "mixed", "float32") for recipe in ("best", "paper")),
     Case("digits_cnn", "uint8", "best", layers=2),
+    Case("digits_cnn", "uint8", "sgd_m"),
+    Case("digits_cnn", "mixed", "sgd_m_qas"),
+    Case("small_resnet", "float32", "sgd_m"),
     # Every operator; in float32 on a smaller net, as the RP2040 computes floats in software.
     *(Case("resnet_tiny", form, "best") for form in ("uint8", "mixed")),
     *(Case("small_resnet", "float32", recipe) for recipe in ("best", "paper")),
@@ -49,6 +52,7 @@ CASES = [
     Case("small_vae", "mixed", "paper"),
     Case("small_vae", "float32", "best"),
 ]
+RATES = {("uint8", "sgd_m"): 2e4, ("mixed", "sgd_m_qas"): 0.1, ("float32", "sgd_m"): 0.05}
 ALL_CASES = pytest.mark.parametrize("case", CASES, ids=str)
 
 
@@ -78,7 +82,8 @@ def task(case: Case, *, seed: int = 1) -> Task:
     if graph.loss == "elbo":
         train, test = unlabelled(train), unlabelled(test)
     settings = Settings(case.configuration, case.recipe, case.layers)
-    return Task(graph, settings, train, test, steps(SAMPLES, BATCH, seed=seed))
+    rate = RATES.get((case.configuration, case.recipe), 1e-3)
+    return Task(graph, settings, train, test, steps(SAMPLES, BATCH, rate=rate, seed=seed))
 
 
 @cache

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from kilograd.data import load_dataset
-from kilograd.differentiate import RECIPES
+from kilograd.errors import KilogradError
 from kilograd.graph import make_graph
 from kilograd.link.protocol import DECAYS
-from kilograd.quantise import CONFIGURATIONS
+from kilograd.recipes import RECIPES
 from kilograd.schedule import make_schedule, train
 from kilograd.state import read_array, split_state
 from kilograd.types import Samples
@@ -22,7 +22,7 @@ from kilograd.zoo import build_model, models_for
 from oracle import SCALE, Oracle
 from oracle_numbers import INT16_MAX, F
 from oracle_update import LARGEST_SHIFT, decayed
-from twins import branching_net, digits, samples_for, small_vae, some
+from twins import SUPPORTED, branching_net, digits, samples_for, small_vae, some
 
 if TYPE_CHECKING:
     from kilograd.link.session import Session
@@ -47,6 +47,13 @@ class Case:
         """Return its twin."""
         return twins.get(model(self.model), "uint8", recipe, layers=self.layers, core=self.core)
 
+
+SGD_RATES = {
+    ("uint8", "sgd_m"): 100,
+    ("uint8", "sgd_m_qas"): 0.1,
+    ("mixed", "sgd_m_qas"): 0.1,
+    ("float32", "sgd_m"): 0.1,
+}
 
 CASES = [
     Case("digits_cnn"),
@@ -111,6 +118,66 @@ def test_state_equals_the_oracle_after_every_minibatch(twins: Twins, case: Case)
             oracle.train(x[part], labels[part], 2e-3)
 
             assert differing(twin, session, oracle) == []
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[4]], ids=str)
+@pytest.mark.parametrize(("recipe", "rate"), [("sgd_m", 1e5), ("sgd_m_qas", 2.0)])
+def test_sgd_equals_the_oracle_after_every_minibatch(twins: Twins, case: Case, recipe: str, rate: float) -> None:
+    """Float gradients and momentum, whole steps of the weights: the same bits in every object of the state."""
+    twin, minibatches = case.twin(twins, recipe), 5
+    oracle = oracle_of(twin, recipe)
+    x, labels = twin.store(some(samples_for(twin.quantised.graph), BATCH * minibatches))
+    with twin.session() as session:
+        first = split_state(twin.program, session.read_state())
+        session.configure(SEED, 0, BATCH, rate)
+        for start in range(0, len(labels), BATCH):
+            part = slice(start, start + BATCH)
+            session.train(x[part], labels[part])
+            oracle.train(x[part], labels[part], rate)
+
+            assert differing(twin, session, oracle) == []
+        last = split_state(twin.program, session.read_state())
+
+    moved = ("_w", "_b") if recipe == "sgd_m_qas" else ("_w",)  # unscaled, a bias moves by less than its fine grid
+    assert [part for part in first if part.endswith(moved) and first[part] == last[part]] == []
+
+
+def test_float32_sgd_is_momentum_on_the_mean_gradient(twins: Twins) -> None:
+    """From gradients that the twin has summed itself: w -= rate / batch v, and v keeps nine tenths, bit for bit."""
+    twin = twins.get(model("digits_cnn"), "float32", "sgd_m")
+    x, labels = twin.store(some(digits()[0], 2 * BATCH))
+
+    def after(samples: int, batch: int) -> dict[str, bytes]:
+        with twin.session() as session:
+            session.configure(SEED, 0, batch, 0.5)
+            session.train(x[:samples], labels[:samples])
+            return split_state(twin.program, session.read_state())
+
+    summed, stepped = after(BATCH, BATCH + 1), after(BATCH, BATCH)
+    for name in twin.trained:
+        for weights, gradients in ((f"{name}_w", f"{name}_g"), (f"{name}_b", f"{name}_gb")):
+            w, g = (np.frombuffer(summed[part], F) for part in (weights, gradients))
+            assert (w - F(0.5) / F(BATCH) * g).tobytes() == stepped[weights]
+            assert (g * F(0.9)).tobytes() == stepped[gradients]
+            assert g.any()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "configuration", "layers", "hint"),
+    [
+        ("sgd_m_qas", "float32", "all", "best, paper, sgd_m"),
+        ("sgd_m_qas", "mixed", 1, "best, paper, sgd_m"),
+        ("sgd_m", "mixed", "all", "best, paper, sgd_m_qas"),
+    ],
+)
+def test_recipe_that_a_configuration_does_not_support(
+    twins: Twins, recipe: str, configuration: str, layers: str | int, hint: str
+) -> None:
+    """The error says why, and which recipes do."""
+    with pytest.raises(KilogradError, match=f"recipe {recipe} does not support trained layers in") as caught:
+        twins.get(model("digits_cnn"), configuration, recipe, layers=layers)
+
+    assert caught.value.hint.endswith(f"train.recipe: {hint}")
 
 
 def randomise(oracle: Oracle, rng: np.random.Generator) -> None:
@@ -338,8 +405,7 @@ def digits_with_dead_neuron(dead: int) -> Graph:
     return make_graph("digits_dead", graph.shapes[graph.input], nodes)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+@pytest.mark.parametrize(("configuration", "recipe"), SUPPORTED)
 def test_training_loss_falls_on_a_changed_sensor(twins: Twins, configuration: str, recipe: str) -> None:
     """Every configuration and recipe adapts a model that knows the digits to shifted ones."""
     twin = twins.get(twins.pretrained(), configuration, recipe)
@@ -347,17 +413,19 @@ def test_training_loss_falls_on_a_changed_sensor(twins: Twins, configuration: st
     test = twin.store(shifted.test)
     with twin.session() as session:
         before = session.evaluate(*test)
-        schedule = make_schedule(len(shifted.train), 5, 48, 1e-3, 1, decay="cosine" if recipe == "best" else "constant")
+        rule = RECIPES[recipe]
+        rate = SGD_RATES.get((configuration, recipe), 1e-3)
+        schedule = make_schedule(len(shifted.train), 5, 48, rate, 1, decay=rule.decay)
         train(session, shifted.train, twin.program.input_format, schedule, lambda _: None)
         after = session.evaluate(*test)
 
-    assert after.losses.mean() < before.losses.mean() / 3
+    weak = (configuration, recipe) == ("uint8", "sgd_m")  # some layers are stuck, whatever the rate: that is its point
+    assert after.losses.mean() < before.losses.mean() / (1.5 if weak else 3)
     assert before.accuracy < 0.7
-    assert after.accuracy > 0.85
+    assert after.accuracy > (0.65 if weak else 0.85)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+@pytest.mark.parametrize(("configuration", "recipe"), SUPPORTED)
 def test_images_of_one_colour_do_not_destroy_a_model(twins: Twins, configuration: str, recipe: str) -> None:
     """All gradients of a row are equal then: what is left of them without the mean is rounding, and no direction."""
     twin = twins.get(build_model("mlp_784_64_10", seed=1), configuration, recipe)

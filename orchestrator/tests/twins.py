@@ -20,6 +20,7 @@ from kilograd.graph import make_graph
 from kilograd.link.session import Session
 from kilograd.plan import plan
 from kilograd.quantise import quantise, store_input
+from kilograd.recipes import RECIPES
 from kilograd.schedule import make_schedule, train
 from kilograd.state import float_graph, split_state
 from kilograd.types import Samples
@@ -36,6 +37,14 @@ if TYPE_CHECKING:
 
 CALIBRATION_SAMPLES = 200
 FIRMWARE = paths.share() / "firmware"
+FORMATS = {"uint8": {"uint8"}, "mixed": {"uint8", "float32"}, "float32": {"float32"}}
+SUPPORTED = [
+    (configuration, recipe)
+    for configuration, formats in FORMATS.items()
+    for recipe, rule in RECIPES.items()
+    if formats in rule.formats
+]
+"""Configurations, each with the recipes that train all its layers."""
 
 
 @dataclass(frozen=True)

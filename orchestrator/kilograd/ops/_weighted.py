@@ -45,7 +45,7 @@ def backward_steps(node: Node, low: Lowering, dims: Mapping[str, int], error: Er
     below = _input_gradient(node, low, dims, error) if node.inputs[0] in low.needs_error else None
     if parameter is not None:
         dtype = low.suffix(node)
-        low.step(low.update, node, "update", f"{low.recipe}_{dtype}_update", parameter)
+        low.step(low.update, node, "update", f"{low.rule.update[dtype]}_{dtype}_update", parameter)
     if low.suffix(node) == "u8":
         _refresh(node, low, error, below)
 
@@ -143,18 +143,21 @@ def _parameter(node: Node, low: Lowering, error: Error) -> str:
     rows, columns = low.weights(node).weight.shape[0], low.weights(node).weight[0].size
     matrix = {"rows": rows, "columns": columns, "stream": len(low.update)}
     suffix = low.suffix(node)
-    integer = suffix == "u8" and low.recipe == "best"
-    low.array(f"{node.name}_g", "int16_t" if integer else "float", rows * columns, "gradients")
+    low.array(f"{node.name}_g", low.rule.gradient if suffix == "u8" else "float", rows * columns, "gradients")
     low.array(f"{node.name}_gb", "int32_t" if suffix == "u8" else "float", rows, "gradients")
-    if low.recipe == "paper":
+    if low.rule.statistics:
         low.array(f"{node.name}_statistics", "kg_row_statistics_t", rows, "gradients")
     values: dict[str, Value] = {
         "matrix": matrix,
         **{member: Array(f"{node.name}_{member}") for member in ("w", "b", "g", "gb")},
-        "statistics": Array(f"{node.name}_statistics") if low.recipe == "paper" else None,
+        "statistics": Array(f"{node.name}_statistics") if low.rule.statistics else None,
     }
     if suffix == "u8":
+        momentum = f"{node.name}_bias_momentum"
+        if low.rule.bias_momentum:
+            low.array(momentum, "float", rows, "gradients")
         values |= {
+            "bias_momentum": Array(momentum) if low.rule.bias_momentum else None,
             "state": Address(f"{node.name}_state"),
             "quant": Address(f"{node.name}_quant"),
             "error": Address(str(error.scale)),
@@ -185,7 +188,7 @@ def _weight_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: 
             "row": Array(row),
             "scratch": Array(scratch[0]) if scratch else None,
         }
-    args["add"] = Function(f"kg_{low.recipe}_{suffix}_add_{kind}")
+    args["add"] = Function(f"kg_{low.rule.add[suffix]}_{suffix}_add_{kind}")
     record = Record(f"{node.name}_weight_gradient", f"kg_{kind}_gradient_{suffix}_t", args)
     low.step(
         low.backward, node, "weight gradient", f"{kind}_gradient_{suffix}", record,

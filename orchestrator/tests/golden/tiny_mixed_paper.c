@@ -200,6 +200,7 @@ static const kg_parameter_u8_t hidden_parameter = {
     .g = hidden_g,
     .gb = hidden_gb,
     .statistics = hidden_statistics,
+    .bias_momentum = NULL,
     .state = &hidden_state,
     .quant = &hidden_quant,
     .error = &hidden_error_scale,
@@ -267,7 +268,7 @@ static const kg_region_t state[13] = {
 
 const kg_model_t kg_model = {
     .name = "tiny_mixed_paper",
-    .id = 0x39e83fafu,
+    .id = 0x2d656686u,
     .phases = {
         {forward_steps, 4},
         {backward_steps, 5},

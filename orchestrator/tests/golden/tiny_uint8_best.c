@@ -201,6 +201,7 @@ static const kg_parameter_u8_t fc_parameter = {
     .g = fc_g,
     .gb = fc_gb,
     .statistics = NULL,
+    .bias_momentum = NULL,
     .state = &fc_state,
     .quant = &fc_quant,
     .error = &loss_error_scale,
@@ -258,6 +259,7 @@ static const kg_parameter_u8_t conv_parameter = {
     .g = conv_g,
     .gb = conv_gb,
     .statistics = NULL,
+    .bias_momentum = NULL,
     .state = &conv_state,
     .quant = &conv_quant,
     .error = &pool_error_scale,
@@ -333,7 +335,7 @@ static const kg_region_t state[14] = {
 
 const kg_model_t kg_model = {
     .name = "tiny_uint8_best",
-    .id = 0x31e5c5e1u,
+    .id = 0xf88497a7u,
     .phases = {
         {forward_steps, 4},
         {backward_steps, 5},
