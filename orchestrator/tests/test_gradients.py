@@ -39,10 +39,10 @@ def a_sample(graph: Graph) -> Samples:
     return Samples(rng.uniform(0.1, 1, (1, *graph.shapes[graph.input])).astype(np.float32), np.array([4]))
 
 
-def float_gradients(twin: Twin, samples: Samples) -> Gradients:
+def float_gradients(twin: Twin, samples: Samples, seed: int = 0) -> Gradients:
     """Return g and gb of every float32 layer after samples, without an update."""
     with twin.session() as session:
-        session.configure(0, 0, len(samples) + 1, 1e-3)
+        session.configure(seed, 0, len(samples) + 1, 1e-3)
         session.train(*twin.store(samples))
         state = session.read_state()
     return {
@@ -109,7 +109,7 @@ def test_float32_gradients_add_up_over_a_minibatch(twins: Twins) -> None:
 # --- quantised -------------------------------------------------------------------------------------------------------
 
 
-def quantised_gradients(twin: Twin, samples: Samples) -> Gradients:
+def quantised_gradients(twin: Twin, samples: Samples, seed: int = 0) -> Gradients:
     """Return g and gb in real units after samples, once the error scales have settled at a learning rate of 0."""
     with twin.session() as session:
         session.configure(0, 0, 8, 0.0)
@@ -118,7 +118,7 @@ def quantised_gradients(twin: Twin, samples: Samples) -> Gradients:
         gradients = [name for name in twin.program.state if name.endswith(("_g", "_gb"))]
         empty = {name: bytes(len(data)) for name, data in split_state(twin.program, state).items() if name in gradients}
         session.write_state(twin.with_parts(state, empty))
-        session.configure(0, 0, len(samples) + 1, 0.0)
+        session.configure(seed, 0, len(samples) + 1, 0.0)
         session.train(*twin.store(samples))
         state = session.read_state()
     return {name: in_real_units(twin, state, name) for name in twin.trained}

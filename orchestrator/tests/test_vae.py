@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 DRAWS = 40_000
 SEED = 5
+SEEDS = 12
 
 
 def normals(twins: Twins, count: int, *, seed: int = SEED, stream: int = 1, tick: int = 0) -> Array:
@@ -134,16 +135,17 @@ def test_float32_gradients_are_the_derivatives_of_the_elbo(twins: Twins) -> None
 
 @pytest.mark.parametrize("configuration", ["uint8", "mixed"])
 def test_quantised_loss_and_gradients_are_those_of_float(twins: Twins, configuration: str) -> None:
-    """Eight bits lose little of the loss and of any layer's gradient, though they draw with other numbers."""
+    """Eight bits draw other numbers; the mean of many draws is the same loss, and the same gradient of every layer."""
     images = some_images(40)
     exact, ours = (twins.get(model("small_vae"), form) for form in ("float32", configuration))
 
-    np.testing.assert_allclose(evaluated(ours, images).losses, evaluated(exact, images).losses, rtol=0.2)
     assert evaluated(ours, images).losses.mean() == pytest.approx(evaluated(exact, images).losses.mean(), rel=0.02)
-    gradients = quantised_gradients(ours, images)
-    for name, members in float_gradients(exact, images).items():
-        for a, b in zip(gradients[name], members, strict=True):
-            assert correlation(a, b) > 0.8, name
+    expected = [float_gradients(exact, images, seed) for seed in range(SEEDS)]
+    found = [quantised_gradients(ours, images, seed) for seed in range(SEEDS)]
+    for name in exact.trained:
+        a, b = (sum(gradients[name][0].astype(np.float64) for gradients in drawn) for drawn in (found, expected))
+        assert correlation(a, b) > 0.93, name
+        assert a @ b / (b @ b) == pytest.approx(1, abs=0.1), name
 
 
 def test_uint8_loss_and_output_error_are_exact(twins: Twins) -> None:
