@@ -181,6 +181,8 @@ bool kg_map_peripheral(kg_peripheral_t *self);
 bool kg_model_nvic(kg_peripheral_t *self);
 bool kg_model_dwt(kg_peripheral_t *self);
 bool kg_model_stub(kg_peripheral_t *self);
+bool kg_model_mps2_fpgaio(kg_peripheral_t *self);
+bool kg_model_uart_cmsdk(kg_peripheral_t *self);
 bool kg_model_uart_nrf52840(kg_peripheral_t *self);
 bool kg_model_uart_pl011(kg_peripheral_t *self);
 bool kg_model_uart_lpuart(kg_peripheral_t *self);

@@ -8,9 +8,14 @@ static const struct {
     const char *name;
     kg_model_t create;
 } MODELS[] = {
-    {"IRQControllers.NVIC", kg_model_nvic},    {"Memory.ArrayMemory", kg_model_stub},
-    {"Miscellaneous.DWT", kg_model_dwt},       {"UART.NRF52840_UART", kg_model_uart_nrf52840},
-    {"UART.NXP_LPUART", kg_model_uart_lpuart}, {"UART.PL011", kg_model_uart_pl011},
+    {"IRQControllers.NVIC", kg_model_nvic},
+    {"Memory.ArrayMemory", kg_model_stub},
+    {"Miscellaneous.DWT", kg_model_dwt},
+    {"UART.CMSDK_APB_UART", kg_model_uart_cmsdk},
+    {"UART.NRF52840_UART", kg_model_uart_nrf52840},
+    {"UART.NXP_LPUART", kg_model_uart_lpuart},
+    {"UART.PL011", kg_model_uart_pl011},
+    {"mps2_fpgaio", kg_model_mps2_fpgaio},
     {"rp2040_timer", kg_model_rp2040_timer},
 };
 

@@ -216,14 +216,16 @@ def _run_on_board(
         train(session, material.train, form, schedule, task.advance)
         profile, counts = session.profile(), chip.step_counts()
         trained = _result(session, lowered, material)
-    cycles = measure.cycles_by_phase(lowered.program, profile.cycles, samples)
+        ticks = chip.ticks_per_instruction
+    cycles = measure.cycles_by_phase(lowered.program, profile.cycles, samples) if ticks is None else None
+    instructions = measure.instructions_by_phase(lowered.program, counts, profile, ticks, samples)
     ram, flash = measure.memory_of(elf, board, profile.stack_peak)
     milliseconds = measure.time_ms(board, cycles)
     report = BoardReport(
         board.name, engine, plan.fits, ram, flash,
         accuracy=_accuracy(material, reference, trained.state, progress, board.name),
         cycles=cycles,
-        instructions=measure.instructions_by_phase(lowered.program, counts, samples),
+        instructions=instructions,
         time_ms=milliseconds,
         energy_mj=measure.energy_mj(board, milliseconds),
         steps=samples,

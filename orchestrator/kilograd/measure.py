@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from kilograd.engines.base import StepCount
+    from kilograd.link.protocol import Profile
     from kilograd.lower import Lowered
     from kilograd.platforms.board import Board
     from kilograd.types import Plan, Program
@@ -27,14 +28,28 @@ def cycles_by_phase(program: Program, cycles: Sequence[int], samples: int) -> Ph
     return _by_phase(program, dict(enumerate(cycles)), samples)
 
 
-def instructions_by_phase(program: Program, counts: Mapping[int, StepCount], samples: int) -> Phases | None:
-    """Sum the instructions of all steps by phase, per training sample; None where the engine cannot count."""
-    if not counts:
-        return None
-    return _by_phase(program, {step: count.instructions for step, count in counts.items()}, samples)
+def instructions_by_phase(
+    program: Program, counts: Mapping[int, StepCount], profile: Profile, ticks: float | None, samples: int
+) -> Phases | None:
+    """
+    Sum the instructions of all steps by phase, per training sample; None where nobody counts them.
+
+    Args:
+        program: whose steps they are.
+        counts: what the engine has counted, if it does.
+        profile: what the firmware has counted.
+        ticks: of the firmware's counter for each instruction, where it counts instructions.
+        samples: that were trained.
+
+    """
+    if counts:
+        return _by_phase(program, {step: count.instructions for step, count in counts.items()}, samples)
+    if ticks is not None:
+        return _by_phase(program, {step: count / ticks for step, count in enumerate(profile.cycles)}, samples)
+    return None
 
 
-def _by_phase(program: Program, costs: Mapping[int, int], samples: int) -> Phases:
+def _by_phase(program: Program, costs: Mapping[int, float], samples: int) -> Phases:
     sums = {}
     first = 0
     for phase in PHASES:
@@ -44,13 +59,15 @@ def _by_phase(program: Program, costs: Mapping[int, int], samples: int) -> Phase
     return Phases(**sums)
 
 
-def time_ms(board: Board, cycles: Phases) -> float:
-    """Return the time of one training sample at the board's clock."""
-    return cycles.total / board.clock_hz * 1000.0
+def time_ms(board: Board, cycles: Phases | None) -> float | None:
+    """Return the time of one training sample at the board's clock; None where there are no cycles."""
+    return None if cycles is None else cycles.total / board.clock_hz * 1000.0
 
 
-def energy_mj(board: Board, milliseconds: float) -> float:
-    """Return the energy of one training sample at the board's active current."""
+def energy_mj(board: Board, milliseconds: float | None) -> float | None:
+    """Return the energy of one training sample at the board's active current; None where that is not known."""
+    if milliseconds is None or board.active_ma is None or board.volts is None:
+        return None
     return board.active_ma * board.volts * milliseconds / MICROJOULES
 
 

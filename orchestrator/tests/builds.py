@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kilograd import paths
 from kilograd.build import build_firmware
-from kilograd.platforms.board import load_board
+from kilograd.platforms.board import boards, load_board
 
 if TYPE_CHECKING:
     import pytest
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PORT_TESTS = Path(__file__).parent / "port"
 MODEL = PORT_TESTS / "model.c"
+CHIPS = tuple(name for name in boards() if load_board(name).qemu_machine is None)
+"""Boards that one can buy with a chip on them; the others are there for QEMU and have the same cores."""
 PROBE = paths.share() / "firmware" / "tests" / "port_probe.c"
 
 _built: dict[tuple[str, str], Path] = {}
@@ -37,5 +39,5 @@ def probe_firmware(board: Board, temporary: pytest.TempPathFactory) -> Path:
 
 
 def mps2() -> Board:
-    """Return the board that QEMU runs."""
-    return load_board(str(PORT_TESTS / "mps2_an386"))
+    """Return a board that QEMU runs."""
+    return load_board("mps2_an386")

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from builds import MODEL, PROBE, model_firmware
+from builds import CHIPS, MODEL, PROBE, model_firmware
 from kilograd import __version__, build, elf, paths, toolchain, tools
 from kilograd.errors import CheckFailedError, KilogradError
-from kilograd.platforms.board import boards, load_board
+from kilograd.platforms.board import load_board
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ def small_share(copied_share: Path) -> Path:
     return copied_share
 
 
-@pytest.mark.parametrize("name", boards())
+@pytest.mark.parametrize("name", CHIPS)
 def test_elf_is_the_same_from_other_folders(
     name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> None:

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from builds import CHIPS
 from chip.programs import board, fault, ram, start
 from kilograd import bench_engine, toolchain, tools
 from kilograd.engines import _native
 from kilograd.engines.base import StepCount
 from kilograd.engines.builtin import BuiltinEngine
 from kilograd.errors import KilogradError
-from kilograd.platforms.board import boards, load_board
+from kilograd.platforms.board import load_board
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 M0, M4, M7 = "rp2040", "nrf52840", "imxrt1062"
-ALL = boards()
+ALL = CHIPS
 THUMB_2 = (M4, M7)
 
 PL011 = """

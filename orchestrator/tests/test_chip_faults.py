@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from builds import CHIPS
 from chip.programs import FPU_ON, board, fault, ram, start
 from kilograd.errors import KilogradError
-from kilograd.platforms.board import boards
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 M0, M4, M7 = "rp2040", "nrf52840", "imxrt1062"
-ALL = boards()
+ALL = CHIPS
 THUMB_2 = (M4, M7)
 
 

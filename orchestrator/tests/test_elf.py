@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from builds import model_firmware
+from builds import CHIPS, model_firmware
 from kilograd import elf, tools
 from kilograd.errors import KilogradError
-from kilograd.platforms.board import boards, load_board
+from kilograd.platforms.board import load_board
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ def gnu_sections(path: Path) -> dict[str, tuple[int, int]]:
     return {name: (int(size), int(address)) for name, size, address in rows if not name.startswith(unloaded)}
 
 
-@pytest.mark.parametrize("name", boards())
+@pytest.mark.parametrize("name", CHIPS)
 def test_memory_use_by_segment_equals_binutils(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The numbers that decide whether a model fits are those of an independent reader."""
     board = load_board(name)
@@ -43,7 +43,7 @@ def test_memory_use_by_segment_equals_binutils(name: str, tmp_path_factory: pyte
     assert (board.ram.size, board.flash.size) == (use.ram.limit, use.flash.limit)
 
 
-@pytest.mark.parametrize("name", boards())
+@pytest.mark.parametrize("name", CHIPS)
 def test_segments_add_up_to_the_end_of_each_memory(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing in a memory is counted twice or forgotten; alignment may leave gaps of a few bytes."""
     board = load_board(name)

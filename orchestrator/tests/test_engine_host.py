@@ -80,16 +80,16 @@ def test_writing_without_reading_does_not_hang(twin: Path) -> None:
 def test_end_of_input_ends_the_twin(twin: Path) -> None:
     """A killed orchestrator closes the pipe, and no twin stays behind."""
     engine = HostEngine(twin)
-    engine._process.stdin.close()
+    engine._pipes._process.stdin.close()
 
-    assert engine._process.wait(timeout=10) == 0
+    assert engine._pipes._process.wait(timeout=10) == 0
     engine.close()
 
 
 def test_close_ends_a_twin_that_never_reads(script: Callable[[str], Path]) -> None:
     """Closing must not wait for a program that hangs."""
     with HostEngine(script("while True: pass")) as engine:
-        process = engine._process
+        process = engine._pipes._process
     engine.close()
 
     assert process.returncode == -9
@@ -101,7 +101,7 @@ def test_interrupt_ends_the_twin(twin: Path) -> None:
     with pytest.raises(KeyboardInterrupt), engine:
         raise KeyboardInterrupt
 
-    assert engine._process.returncode == -9
+    assert engine._pipes._process.returncode == -9
 
 
 def write_for_ever(engine: HostEngine) -> None:
@@ -135,4 +135,4 @@ def test_missing_twin_is_named(tmp_path: Path) -> None:
     with pytest.raises(KilogradError) as caught:
         HostEngine(tmp_path / "twin")
 
-    assert caught.value.message == f"the host twin {tmp_path / 'twin'} cannot be started: No such file or directory"
+    assert caught.value.message == f"the host twin cannot be started: No such file or directory ({tmp_path / 'twin'})"

@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from builds import CHIPS
 from command_line import QUICK, own_board
 from kilograd import paths
 from kilograd.build import build_firmware
 from kilograd.engines import open_engine
 from kilograd.errors import KilogradError
 from kilograd.link.session import Session
-from kilograd.platforms.board import boards, load_board
+from kilograd.platforms.board import load_board
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from command_line import Cli
 
-ALL_BOARDS = pytest.mark.parametrize("name", boards())
+ALL_BOARDS = pytest.mark.parametrize("name", CHIPS)
 MISBEHAVING = paths.share() / "firmware" / "tests" / "misbehaving_model.c"
 _elves: dict[str, Path] = {}
 

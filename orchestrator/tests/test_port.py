@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from builds import PROBE, model_firmware, mps2, probe_firmware
+from builds import CHIPS, PROBE, model_firmware, mps2, probe_firmware
 from kilograd import __version__, elf, paths, toolchain, tools
 from kilograd.build import build_firmware
 from kilograd.engines.builtin import BuiltinEngine
 from kilograd.errors import KilogradError
-from kilograd.platforms.board import boards, load_board
+from kilograd.platforms.board import load_board
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from kilograd.platforms.board import Board
 
-ALL_BOARDS = pytest.mark.parametrize("name", boards())
+ALL_BOARDS = pytest.mark.parametrize("name", CHIPS)
 READY = "probe ready\n"
 SPIN = 1 << 20
 needs_binutils = pytest.mark.skipif(shutil.which("arm-none-eabi-nm") is None, reason="needs arm-none-eabi binutils")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from builds import CHIPS
 from kilograd.graph import make_graph
 from kilograd.lower import Settings
-from kilograd.platforms.board import boards, load_board
+from kilograd.platforms.board import load_board
 from kilograd.zoo import build_model
 from kilograd.zoo._layers import add, average_pool, conv2d, flatten, linear, max_pool, relu
 from twins import small_vae
@@ -93,7 +94,7 @@ def on_host(shop: Workshop, case: Case) -> tuple[Trained, Trained]:
 
 
 @ALL_CASES
-@pytest.mark.parametrize("name", boards())
+@pytest.mark.parametrize("name", CHIPS)
 def test_training_gives_the_same_bits_on_the_host_and_on_a_board(
     case: Case, name: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -21,8 +21,17 @@ void kg_chip_init(void) {
     kg_put(UART_CTRL, UART_CTRL_TX_RX);
 }
 
+// QEMU takes a lock for every access to a register, which the thread that brings bytes needs, too:
+// without a pause between two polls it may starve.
+static void pause(void) {
+    for (uint32_t i = 0; i < 1000; i++) {
+        __asm__ volatile("nop");
+    }
+}
+
 int kg_port_read(void) {
     while ((kg_get(UART_STATE) & UART_STATE_RX_FULL) == 0) {
+        pause();
     }
     return (int)(kg_get(UART_DATA) & 0xFFu);
 }

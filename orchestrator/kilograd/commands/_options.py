@@ -8,13 +8,16 @@ from typing import Annotated
 
 import typer
 
+from kilograd.engines import engine_names
+
 Source = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="A TOML file, or the name of one that kilograd brings.")
 ]
 Boards = Annotated[list[str] | None, typer.Option("--board", metavar="BOARD", help="Only this board; may be repeated.")]
 Board = Annotated[str, typer.Option("--board", metavar="BOARD", help="Board to emulate.")]
 Engine = Annotated[
-    str | None, typer.Option("--engine", metavar="ENGINE", help="What runs the firmware: builtin, host.")
+    str | None,
+    typer.Option("--engine", metavar="ENGINE", help=f"What runs the firmware: {', '.join(engine_names())}."),
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder for everything that is made [default: build/<name>].")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Start of every random choice.")]

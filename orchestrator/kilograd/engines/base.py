@@ -31,6 +31,10 @@ class Engine(Protocol):
     window: int
     """Requests that may be under way before their answers are read (1: wait for every answer)."""
 
+    @property
+    def ticks_per_instruction(self) -> float | None:
+        """Return how far the firmware's counter moves with each instruction, where that is all it counts."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(

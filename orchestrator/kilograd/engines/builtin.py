@@ -56,6 +56,7 @@ class BuiltinEngine:
 
     name = "builtin"
     window = 64
+    ticks_per_instruction: float | None = None
 
     def __init__(self, elf: Path, board: Board, *, time_limit_s: float = 60.0) -> None:
         self._elf = elf

@@ -71,9 +71,12 @@ class Board:
     """Where data goes."""
     vector_table: int
     stack_bytes: int
-    active_ma: float
-    idle_ma: float
-    volts: float
+    active_ma: float | None
+    """Current while computing, and the supply: None where a board has none worth naming."""
+    idle_ma: float | None
+    volts: float | None
+    qemu_machine: str | None
+    """What QEMU calls this board: None where it does not know it."""
     folder: Path
 
 
@@ -106,7 +109,8 @@ class BoardFile(_Strict):
     memory: _MemorySettings
     vector_table: int = Field(ge=0)
     stack_bytes: int = Field(default=2048, gt=0)
-    power: _Power
+    power: _Power | None = None
+    qemu_machine: str | None = None
 
 
 def boards() -> tuple[str, ...]:
@@ -144,9 +148,10 @@ def load_board(name: str) -> Board:
         ram=_find(memories, settings.memory.ram, folder),
         vector_table=settings.vector_table,
         stack_bytes=settings.stack_bytes,
-        active_ma=settings.power.active_ma,
-        idle_ma=settings.power.idle_ma,
-        volts=settings.power.volts,
+        active_ma=settings.power.active_ma if settings.power else None,
+        idle_ma=settings.power.idle_ma if settings.power else None,
+        volts=settings.power.volts if settings.power else None,
+        qemu_machine=settings.qemu_machine,
         folder=folder,
     )
 
