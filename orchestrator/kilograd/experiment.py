@@ -169,8 +169,8 @@ class Run(_Strict):
         description="boards (`kilograd boards`), or folders of your own",
     )
     engine: EngineName = Field(
-        default="builtin", description="`builtin`: the virtual chip; `host`: the same C code on the computer; `qemu`: QEMU's own cores",
-
+        default="builtin",
+        description="`builtin`: the virtual chip; `host`: the same C code on the computer; `qemu`: QEMU's own cores",
     )
     time_limit_s: float = Field(
         default=60.0, gt=0, description="seconds of the chip's own time that one request may take"
