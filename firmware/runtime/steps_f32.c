@@ -121,5 +121,11 @@ void kg_step_join_f32(const void *args, kg_training_t *training) {
 void kg_step_relu_f32(const void *args, kg_training_t *training) {
     const kg_relu_f32_t *a = args;
     (void)training;
-    kg_relu_f32_forward(a->count, a->x, a->y);
+    kg_relu_f32_forward(a->count, a->x, a->y_min, a->y_max, a->y);
+}
+
+void kg_step_relu_mask_f32(const void *args, kg_training_t *training) {
+    const kg_relu_mask_f32_t *a = args;
+    (void)training;
+    kg_relu_f32_mask(a->count, a->y_max, a->y);
 }

@@ -126,8 +126,17 @@ void kg_step_join_f32(const void *args, kg_training_t *training);
 typedef struct {
     int32_t count;
     const float *x;
+    float y_min, y_max;
     float *y;
 } kg_relu_f32_t;
 void kg_step_relu_f32(const void *args, kg_training_t *training);
+
+// A rectified tensor with a clamp from above becomes a mask.
+typedef struct {
+    int32_t count;
+    float y_max;
+    float *y;
+} kg_relu_mask_f32_t;
+void kg_step_relu_mask_f32(const void *args, kg_training_t *training);
 
 #endif

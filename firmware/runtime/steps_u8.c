@@ -9,10 +9,6 @@
 #include "runtime/dither.h"
 #include "runtime/math.h"
 
-static float step_of(kg_error_ref_t ref) {
-    return ref.error->scale * ref.factor;
-}
-
 void kg_step_forward_u8(const void *args, kg_training_t *training) {
     const kg_forward_u8_t *a = args;
     (void)training;
@@ -94,21 +90,20 @@ void kg_step_input_gradient_u8(const void *args, kg_training_t *training) {
     const kg_input_gradient_u8_t *a = args;
     (void)training;
     int32_t peak = a->kernel(a->dims, a->e, a->kept, a->w, a->quant, a->mask, a->dx, a->scratch);
-    kg_error_scale_see(a->dx_scale, (float)peak * (*a->w_scale * step_of(a->e_scale)));
+    kg_error_scale_see(a->dx_scale, (float)peak * (*a->w_scale * kg_error_step(a->e_scale)));
 }
 
-// Sums below 2^28 times at most 8 fit 32 bits. Only an error scale that has followed vanishing
-// errors asks for more: what it saturates is renewed with the next minibatch.
-static kg_requant_t limited(float factor) {
+kg_requant_t kg_limited_factor(float factor) {
     return kg_requant_make(kg_minf(factor, 8.0f));
 }
 
 void kg_step_refresh_u8(const void *args, kg_training_t *training) {
     const kg_refresh_u8_t *a = args;
     (void)training;
-    a->quant->forward = limited(*a->w_scale * a->x_scale / a->y_scale);
+    a->quant->forward = kg_limited_factor(*a->w_scale * a->x_scale / a->y_scale);
     if (a->dx_scale != NULL) {
-        a->quant->backward = limited(*a->w_scale * step_of(a->e_scale) / a->dx_scale->scale);
+        a->quant->backward =
+            kg_limited_factor(*a->w_scale * kg_error_step(a->e_scale) / a->dx_scale->scale);
     }
 }
 
@@ -146,13 +141,13 @@ void kg_step_upsample_backward_u8(const void *args, kg_training_t *training) {
     const kg_upsample_backward_u8_t *a = args;
     (void)training;
     int32_t peak = kg_upsample_u8_backward(a->dims, a->e, a->factor, a->dx);
-    kg_error_scale_see(a->dx_scale, (float)peak * step_of(a->e_scale));
+    kg_error_scale_see(a->dx_scale, (float)peak * kg_error_step(a->e_scale));
 }
 
 void kg_step_upsample_refresh_u8(const void *args, kg_training_t *training) {
     const kg_upsample_refresh_u8_t *a = args;
     (void)training;
-    *a->factor = limited(step_of(a->e_scale) / a->dx_scale->scale);
+    *a->factor = kg_limited_factor(kg_error_step(a->e_scale) / a->dx_scale->scale);
 }
 
 void kg_step_add_u8(const void *args, kg_training_t *training) {
@@ -173,8 +168,9 @@ void kg_step_join_u8(const void *args, kg_training_t *training) {
 void kg_step_join_refresh_u8(const void *args, kg_training_t *training) {
     const kg_join_refresh_u8_t *a = args;
     (void)training;
-    float ratio_a = step_of(a->a_scale) / a->dx_scale->scale;
-    float ratio_b = a->b_scale.error == NULL ? 0.0f : step_of(a->b_scale) / a->dx_scale->scale;
+    float ratio_a = kg_error_step(a->a_scale) / a->dx_scale->scale;
+    float ratio_b =
+        a->b_scale.error == NULL ? 0.0f : kg_error_step(a->b_scale) / a->dx_scale->scale;
     int32_t shift = 20 - kg_ceil_log2(kg_maxf(ratio_a, ratio_b));
     shift = kg_clamp(shift, 1, 30);
     a->quant->shift = shift;
@@ -185,5 +181,11 @@ void kg_step_join_refresh_u8(const void *args, kg_training_t *training) {
 void kg_step_relu_u8(const void *args, kg_training_t *training) {
     const kg_relu_u8_t *a = args;
     (void)training;
-    kg_relu_u8_forward(a->count, a->x, a->zero, a->y);
+    kg_relu_u8_forward(a->count, a->x, a->y_min, a->y_max, a->y);
+}
+
+void kg_step_relu_mask_u8(const void *args, kg_training_t *training) {
+    const kg_relu_mask_u8_t *a = args;
+    (void)training;
+    kg_relu_u8_mask(a->count, a->zero, a->y_max, a->y);
 }

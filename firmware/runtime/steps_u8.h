@@ -22,6 +22,15 @@ typedef struct {
     float factor;
 } kg_error_ref_t;
 
+static inline float kg_error_step(kg_error_ref_t ref) {
+    return ref.error->scale * ref.factor;
+}
+
+// A factor between errors in fixed point, at most 8: sums below 2^28 then fit 32 bits. Only an
+// error scale that has followed vanishing errors asks for more: what it saturates is renewed with
+// the next minibatch.
+kg_requant_t kg_limited_factor(float factor);
+
 // --- weighted layers: conv2d and linear
 // -----------------------------------------------------------------------------
 
@@ -197,9 +206,17 @@ void kg_step_join_refresh_u8(const void *args, kg_training_t *training);
 typedef struct {
     int32_t count;
     const uint8_t *x;
-    int32_t zero;
+    int32_t y_min, y_max;
     uint8_t *y;
 } kg_relu_u8_t;
 void kg_step_relu_u8(const void *args, kg_training_t *training);
+
+// A rectified tensor with a clamp from above becomes a mask.
+typedef struct {
+    int32_t count;
+    int32_t zero, y_max;
+    uint8_t *y;
+} kg_relu_mask_u8_t;
+void kg_step_relu_mask_u8(const void *args, kg_training_t *training);
 
 #endif

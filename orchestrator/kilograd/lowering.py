@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kilograd.fixed_point import add_weights
+from kilograd.fixed_point import add_weights, requant
+from kilograd.ops import _rectifier
 from kilograd.recipes import find_recipe
 from kilograd.types import Address, Array, Buffer, Record, Step
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 ERROR_ZERO = 128
 OUTPUT_EXPONENT = -7  # scale 2^-7 covers the output error's [-1, 1)
 PAPER_SCALE = np.float32(2 / 255)  # errors in [-1, 1], every layer
-FLOAT_MAX = float(np.finfo(np.float32).max)
 CTYPES = {"uint8": "uint8_t", "float32": "float"}
 SUFFIXES = {"uint8": "u8", "float32": "f32"}
 RENAMES = ("flatten", "reshape")
@@ -174,16 +174,36 @@ class Lowering:
 
     def rectified(self, tensor: str) -> bool:
         """Tell whether a tensor's values are the output of a ReLU, perhaps behind operators that move values only."""
+        return self.rectifier(tensor) is not None
+
+    def rectifier(self, tensor: str) -> Node | None:
+        """Return the node whose ReLU gives a tensor's values."""
         node = self.producer.get(tensor)
-        if node is None:
-            return False
-        if node.op in MOVES:
-            return self.rectified(node.inputs[0])
-        return node.op == "relu" or bool(node.attributes.get("relu"))
+        if node is not None and node.op in MOVES:
+            return self.rectifier(node.inputs[0])
+        return node if node is not None and _rectifier.rectifies(node) else None
 
     def mask(self, tensor: str) -> str | None:
-        """Return the buffer that masks this tensor's error, where it has a ReLU."""
-        return self.tensor(tensor) if self.rectified(tensor) else None
+        """Return the buffer that masks this tensor's error, where it has a ReLU; from here on it only is a mask."""
+        node = self.rectifier(tensor)
+        if node is None:
+            return None
+        buffer = self.tensor(tensor)
+        self._fold_clamp(node, self.source(tensor), buffer)
+        return buffer
+
+    def _fold_clamp(self, node: Node, tensor: str, buffer: str) -> None:
+        """Zero what a clamp from above has stopped: then one comparison masks what either clamp has stopped."""
+        form = self.format(tensor)
+        stored = _rectifier.clamped_u8(node, form) if form.dtype == "uint8" else _rectifier.clamp(node)
+        if stored is None:
+            return
+        args: dict[str, Value] = {"count": self.count(tensor), "y_max": stored, "y": Array(buffer)}
+        if form.dtype == "uint8":
+            args["zero"] = form.zero
+        suffix = SUFFIXES[form.dtype]
+        record = Record(f"{tensor}_mask", f"kg_relu_mask_{suffix}_t", args)
+        self.step(self.backward, tensor, "mask", f"relu_mask_{suffix}", record, reads=[buffer], writes=[buffer])
 
     def early_mask(self, tensor: str) -> str | None:
         """Return the mask to apply at once: a tensor with several readers is masked after the join."""
@@ -221,6 +241,20 @@ class Lowering:
         """Give a tensor the error of its reader's output, in the same memory."""
         if tensor in self.needs_error:
             self.errors[self.source(tensor)].append(replace(error, masked=not self.rectified(tensor)))
+
+    def error_factor(self, node: Node, name: str, unit: np.float32, above: Error, below: Error) -> str:
+        """Add the fixed-point factor from one error to another, times a constant, and the step that renews it."""
+        factor = requant(unit * np.float32(above.factor))  # all scales start equal
+        self.record(name, "kg_requant_t", factor, mutable=True)
+        args: dict[str, Value] = {
+            "factor": Address(name),
+            "unit": float(unit),
+            "e_scale": error_ref(above),
+            "dx_scale": Address(str(below.scale)),
+        }
+        record = Record(f"{name}_refresh", "kg_factor_refresh_u8_t", args)
+        self.step(self.refresh, node, "refresh", "factor_refresh_u8", record)
+        return name
 
     def settle(self, tensor: str) -> Error:
         """Return a tensor's whole error: the only one, or the join of all, masked where it has a ReLU."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Shape = tuple[int, ...]
-Attribute = int | bool | tuple[int, ...]
+Attribute = int | bool | float | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,10 @@ class Node:
 
     Weighted operators (conv2d, linear) carry `weight` and `bias` as float32; `bias` is never None there.
     Attributes by operator (sizes are (height, width) pairs, pads are (top, left, bottom, right)):
-    conv2d: stride, pads, groups, relu. linear: relu. max_pool: kernel, stride, pads.
-    average_pool: kernel, stride, pads (global pooling: kernel == the map). add: relu. reshape: shape.
-    upsample: scale. relu, flatten, sample: none.
+    conv2d: stride, pads, groups, relu, clamp. linear: relu, clamp. max_pool: kernel, stride, pads.
+    average_pool: kernel, stride, pads (global pooling: kernel == the map). add: relu, clamp. relu: clamp.
+    hard_sigmoid, hard_swish: slope, offset. reshape: shape. upsample: scale. flatten, sample, sigmoid, exp, mul: none.
+    clamp is the largest value that a ReLU lets through; without it there is none.
     """
 
     name: str

@@ -10,24 +10,29 @@ state are those of the generated tables, so that a whole state can be compared.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+import oracle_gates
 from oracle_numbers import (
     ONE,
     ZERO,
     Array,
+    Error,
     F,
     Join,
+    Refresh,
     dither,
+    is_rectified,
     join_weights,
+    limits,
     narrow,
     nearest,
     requant,
     requant_pair,
+    stopped_above,
     top_bits,
     window,
 )
@@ -45,26 +50,7 @@ QUANT = struct.Struct("<9i")
 PARAMETER = struct.Struct("<fii")
 SCALE = struct.Struct("<fiff")
 ADD_QUANT = struct.Struct("<8i")
-
-
-@dataclass(frozen=True)
-class Error:
-    """An error tensor: whole numbers around 0, whose step is the scale of this name times a factor."""
-
-    values: Array
-    scale: str
-    factor: F
-    masked: bool
-
-
-@dataclass(frozen=True)
-class Refresh:
-    """A fixed-point factor that follows scales: of a layer, or of a join."""
-
-    kind: str
-    name: str
-    above: tuple[tuple[str, F], ...]
-    below: str | None
+FACTOR = struct.Struct("<2i")
 
 
 class Oracle:
@@ -78,6 +64,7 @@ class Oracle:
         self.needs_error = self._needs_error()
         self.scales: dict[str, Scale] = {}
         self.joins: dict[str, Join] = {}
+        self.factors: dict[str, F] = {}
         self.refreshes: dict[tuple[str, str], Refresh] = {}
         self.underflow: dict[str, tuple[int, int]] = {}
         """By error: elements that became zero without a reason, and all elements that were not masked."""
@@ -112,7 +99,7 @@ class Oracle:
         layer = Layer(
             stored.weight.reshape(rows, -1).astype(np.int64), stored.bias.astype(np.int64),
             stored.format.zero, F(stored.format.scale), x.zero, F(x.scale), y.zero, F(y.scale),
-            relu=bool(node.attributes.get("relu")),
+            limits=limits(node, y),
         )  # fmt: skip
         layer.g = np.zeros(layer.w.shape, self.kind)
         layer.gb = np.zeros(rows, np.int64)
@@ -150,14 +137,16 @@ class Oracle:
         nodes = [node for node in self.graph.nodes if node.op != "flatten"]
         return sum(self.source(used) == self.source(tensor) for node in nodes for used in node.inputs)
 
-    def rectified(self, tensor: str) -> bool:
-        """Tell whether a tensor's error is to be masked where its value is zero."""
+    def rectifier(self, tensor: str) -> Node | None:
+        """Return the node whose ReLU gives a tensor's values: its error is to be masked where it clamps."""
         node = self.producer.get(tensor)
-        if node is None:
-            return False
-        if node.op in {"max_pool", "flatten"}:
-            return self.rectified(node.inputs[0])
-        return node.op == "relu" or bool(node.attributes.get("relu"))
+        if node is not None and node.op in {"max_pool", "flatten"}:
+            return self.rectifier(node.inputs[0])
+        return node if node is not None and is_rectified(node) else None
+
+    def rectified(self, tensor: str) -> bool:
+        """Tell whether a tensor's error is to be masked."""
+        return self.rectifier(tensor) is not None
 
     # --- forward -----------------------------------------------------------------------------------------------------
 
@@ -166,7 +155,8 @@ class Oracle:
         values = {self.graph.input: x.astype(np.int64)}
         for node in self.graph.nodes:
             inputs = [values[tensor] for tensor in node.inputs]
-            values[node.output] = getattr(self, f"_forward_{node.op}")(node, *inputs)
+            here = getattr(self, f"_forward_{node.op}", None)
+            values[node.output] = here(node, *inputs) if here else oracle_gates.forward(self, node, *inputs)
         return values
 
     def _forward_conv2d(self, node: Node, x: Array) -> Array:
@@ -194,8 +184,7 @@ class Oracle:
         return self._output(layer, sums)
 
     def _output(self, layer: Layer, sums: Array) -> Array:
-        low = layer.y_zero if layer.relu else 0
-        return np.clip(layer.y_zero + requant(sums, layer.forward), low, 255)
+        return np.clip(layer.y_zero + requant(sums, layer.forward), *layer.limits)
 
     def _forward_max_pool(self, node: Node, x: Array) -> Array:
         return self._windows(node, x, fill=-1).max(axis=0)
@@ -217,11 +206,11 @@ class Oracle:
         ratios = [F(form.scale) / F(forms[2].scale) for form in forms[:2]]
         weights = join_weights(*ratios)
         sums = (a - forms[0].zero) * weights.a_weight + (b - forms[1].zero) * weights.b_weight
-        low = forms[2].zero if node.attributes.get("relu") else 0
-        return np.clip(forms[2].zero + ((sums + (1 << (weights.shift - 1))) >> weights.shift), low, 255)
+        rounded = forms[2].zero + ((sums + (1 << (weights.shift - 1))) >> weights.shift)
+        return np.clip(rounded, *limits(node, forms[2]))
 
     def _forward_relu(self, node: Node, x: Array) -> Array:
-        return np.maximum(x, self.quantised.formats[node.inputs[0]].zero)
+        return np.clip(x, *limits(node, self.quantised.formats[node.output]))
 
     def _forward_flatten(self, _: Node, x: Array) -> Array:
         return x.reshape(-1)
@@ -235,36 +224,40 @@ class Oracle:
         logits = values[self.graph.output].astype(np.float64)
         p = np.exp(logits - logits.max())
         error = p / p.sum() - np.eye(len(p))[label]
-        scale = self._scale("loss_error")
+        scale = self.scale("loss_error")
         quanta = np.clip(nearest(error / np.float64(scale.scale)), -128, 127)
-        self._give(self.graph.output, Error(quanta, "loss_error", ONE, masked=True))
+        self.give(self.graph.output, Error(quanta, "loss_error", ONE, masked=True))
         for node in reversed(self.graph.nodes):
             if node.output in self.needs_error:
-                getattr(self, f"_backward_{node.op}")(node, self._settle(node.output))
+                here, error = getattr(self, f"_backward_{node.op}", None), self._settle(node.output)
+                _ = here(node, error) if here else oracle_gates.backward(self, node, error)
 
-    def _scale(self, name: str) -> Scale:
+    def scale(self, name: str) -> Scale:
+        """Return an error scale, made when it is first met."""
         first = PAPER_SCALE if self.recipe == "paper" else F(2.0**OUTPUT_EXPONENT)
         return self.scales.setdefault(name, Scale(first))
 
-    def _step(self, error: Error) -> F:
+    def step(self, error: Error) -> F:
+        """Return the real step of an error."""
         return self.scales[error.scale].scale * error.factor
 
-    def _give(self, tensor: str, error: Error) -> None:
+    def give(self, tensor: str, error: Error) -> None:
+        """Add an error to those of a tensor."""
         self.errors.setdefault(self.source(tensor), []).append(error)
 
     def _pass(self, tensor: str, error: Error) -> None:
         """Hand an error on unchanged to a tensor that needs it."""
         if tensor in self.needs_error:
             shape = self.graph.shapes[self.source(tensor)]
-            self._give(
-                tensor, Error(error.values.reshape(shape), error.scale, error.factor, not self.rectified(tensor))
-            )
+            self.give(tensor, Error(error.values.reshape(shape), error.scale, error.factor, not self.rectified(tensor)))
 
     def _off(self, tensor: str) -> Array:
-        """Return where the ReLU of a tensor is off."""
-        return self.values[tensor] <= self.quantised.formats[tensor].zero
+        """Return where the ReLU of a tensor has clamped: at zero, or from above."""
+        node, form = self.rectifier(tensor), self.quantised.formats[tensor]
+        assert node is not None
+        return (self.values[tensor] <= form.zero) | (self.values[tensor] >= stopped_above(node, form))
 
-    def _early_mask(self, tensor: str) -> Array | None:
+    def early_mask(self, tensor: str) -> Array | None:
         """Return where the only reader of a tensor must give it no error."""
         if self.readers(tensor) > 1 or not self.rectified(tensor):
             return None
@@ -283,7 +276,7 @@ class Oracle:
 
     def _join(self, tensor: str, parts: list[Error], *, last: bool) -> Error:
         name = f"{tensor}_error" if last else f"{tensor}_error_{len(self.errors[tensor])}"
-        scale = self._scale(name)
+        scale = self.scale(name)
         above = tuple((part.scale, part.factor) for part in parts)
         self.refreshes.setdefault(("join", name), Refresh("join", name, above, name))
         join = self.joins.setdefault(name, join_weights(*(part.factor for part in parts)))
@@ -302,19 +295,19 @@ class Oracle:
         tensor = self.source(node.inputs[0])
         layer = self.layers[node.name]
         name = f"{tensor}_error_{node.name}" if self.readers(tensor) > 1 else f"{tensor}_error"
-        scale = self._scale(name)
+        scale = self.scale(name)
         above = ((error.scale, error.factor),)
         self.refreshes[("layer", node.name)] = Refresh("layer", node.name, above, name)
         if layer.backward == ZERO:
             layer.backward = layer.w_scale * error.factor
-        off = self._early_mask(tensor)
+        off = self.early_mask(tensor)
         sums = sums.reshape(self.graph.shapes[tensor])
         kept = sums if off is None else np.where(off, 0, sums)
-        self._see(scale, int(np.abs(kept).max()), layer.w_scale * self._step(error))
+        self._see(scale, int(np.abs(kept).max()), layer.w_scale * self.step(error))
         quanta = np.clip(requant(kept, layer.backward), -128, 127)
         lost, alive = self.underflow.get(name, (0, 0))
         self.underflow[name] = lost + int(((quanta == 0) & (kept != 0)).sum()), alive + int((kept != 0).sum())
-        self._give(tensor, Error(quanta, name, ONE, masked=off is not None or not self.rectified(tensor)))
+        self.give(tensor, Error(quanta, name, ONE, masked=off is not None or not self.rectified(tensor)))
 
     def _weighted(self, node: Node, sums: Array, error: Error) -> None:
         """Add weight gradients (rows, columns) of one sample."""
@@ -332,9 +325,9 @@ class Oracle:
             added = narrow(layer.g + ((sums + top_bits(u, layer.g_shift)) >> layer.g_shift))
             layer.g[rows] = added[rows]
         elif self.recipe != "paper":
-            layer.g += self._step(error) * layer.x_scale * sums.astype(F)
+            layer.g += self.step(error) * layer.x_scale * sums.astype(F)
         else:
-            real = sums * (np.float64(self._step(error)) * np.float64(layer.x_scale))
+            real = sums * (np.float64(self.step(error)) * np.float64(layer.x_scale))
             layer.g += real
             layer.statistics[:, 2] += real.mean(axis=1)
             layer.statistics[:, 3] += (real**2).mean(axis=1)
@@ -368,7 +361,7 @@ class Oracle:
         for number, tap in enumerate(win.taps()):
             win.seen(below, tap, error.values.shape[1:])[...] += np.where(winner == number, error.values, 0)
         quanta = np.clip(win.crop(below), -128, 127)
-        self._give(tensor, Error(quanta, error.scale, error.factor, error.masked))
+        self.give(tensor, Error(quanta, error.scale, error.factor, error.masked))
 
     def _backward_average_pool(self, node: Node, error: Error) -> None:
         """Sum the errors of all windows, divided by how many an element has at most; the rest goes into the factor."""
@@ -377,12 +370,12 @@ class Oracle:
         below = win.pad(np.zeros_like(self.values[tensor]))
         for tap in win.taps():
             win.seen(below, tap, error.values.shape[1:])[...] += error.values
-        off = self._early_mask(tensor)
+        off = self.early_mask(tensor)
         quanta = np.clip(requant(win.crop(below), F(1) / F(overlap)), -128, 127)
         quanta = quanta if off is None else np.where(off, 0, quanta)
         factor = F(float(error.factor) * overlap / int(np.prod(win.kernel)))
         masked = off is not None or not self.rectified(tensor)
-        self._give(tensor, Error(quanta, error.scale, factor, masked))
+        self.give(tensor, Error(quanta, error.scale, factor, masked))
 
     def _backward_add(self, node: Node, error: Error) -> None:
         for tensor in node.inputs:
@@ -439,6 +432,10 @@ class Oracle:
                 below = self.scales[item.below].scale
                 self.joins[item.name] = join_weights(*(step / below for step in steps))
                 continue
+            if item.kind == "factor":
+                assert item.below is not None
+                self.factors[item.name] = item.unit * steps[0] / self.scales[item.below].scale
+                continue
             layer = self.layers[item.name]
             layer.forward = layer.w_scale * layer.x_scale / layer.y_scale
             if item.below is not None:
@@ -456,6 +453,8 @@ class Oracle:
             parts[f"{name}_scale"] = SCALE.pack(scale.scale, scale.exponent, scale.peak, scale.range)
         for name, join in self.joins.items():
             parts[f"{name}_quant"] = ADD_QUANT.pack(128, 128, 128, 0, 255, join.a_weight, join.b_weight, join.shift)
+        for name, factor in self.factors.items():
+            parts[name] = FACTOR.pack(*requant_pair(factor))
         return parts
 
     def _dump_layer(self, node: Node) -> Parts:
@@ -474,9 +473,8 @@ class Oracle:
             if self.recipe.startswith("sgd"):
                 parts[f"{name}_bias_momentum"] = layer.bias_momentum.tobytes()
         if name in self.trained or node.inputs[0] in self.needs_error:
-            low = layer.y_zero if layer.relu else 0
             factors = (*requant_pair(layer.forward), *requant_pair(layer.backward))
-            parts[f"{name}_quant"] = QUANT.pack(layer.x_zero, layer.w_zero, layer.y_zero, low, 255, *factors)
+            parts[f"{name}_quant"] = QUANT.pack(layer.x_zero, layer.w_zero, layer.y_zero, *layer.limits, *factors)
         return parts
 
     def load(self, parts: Mapping[str, bytes]) -> None:

@@ -29,6 +29,19 @@ def parameters(graph: Graph) -> Parameters:
     }
 
 
+def hard_sigmoid(node: Node, x: Array) -> Array:
+    """Return a line between 0 and 1."""
+    return np.clip(node.attributes.get("slope", 1 / 6) * x + node.attributes.get("offset", 0.5), 0, 1)  # type: ignore[operator]
+
+
+CURVES: dict[str, Callable[[Node, Array], Array]] = {
+    "exp": lambda _, x: np.exp(x),
+    "sigmoid": lambda _, x: 1 / (1 + np.exp(-x)),
+    "hard_sigmoid": hard_sigmoid,
+    "hard_swish": lambda node, x: x * hard_sigmoid(node, x),
+}
+
+
 def logits(graph: Graph, x: Array, values: Mapping[str, tuple[Array, Array]]) -> Array:
     """Run one sample."""
     return run(graph, x, values)[graph.output]
@@ -46,6 +59,10 @@ def run(graph: Graph, x: Array, values: Mapping[str, tuple[Array, Array]], eps: 
             out = _convolve(node, inputs[0], graph.shapes[node.output], *values[node.name])
         elif node.op == "add":
             out = inputs[0] + inputs[1]
+        elif node.op == "mul":
+            out = inputs[0] * inputs[1]
+        elif node.op in CURVES:
+            out = CURVES[node.op](node, inputs[0])
         elif node.op in {"max_pool", "average_pool"}:
             out = _pool(node, inputs[0], graph.shapes[node.output])
         elif node.op == "upsample":
@@ -56,7 +73,7 @@ def run(graph: Graph, x: Array, values: Mapping[str, tuple[Array, Array]], eps: 
         else:
             out = inputs[0].reshape(graph.shapes[node.output])
         rectified = node.op == "relu" or node.attributes.get("relu")
-        tensors[node.output] = np.maximum(out, 0) if rectified else out
+        tensors[node.output] = np.clip(out, 0, node.attributes.get("clamp")) if rectified else out
     return tensors
 
 

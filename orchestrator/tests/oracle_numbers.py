@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from kilograd.types import Node
+    from kilograd.types import Format, Node
 
 Array = NDArray[Any]
 F = np.float32
@@ -80,6 +80,27 @@ def multiply_15(value: Array, factor: F) -> Array:
     return product >> shift if shift >= 0 else product << -shift
 
 
+@dataclass(frozen=True)
+class Error:
+    """An error tensor: whole numbers around 0, whose step is the scale of this name times a factor."""
+
+    values: Array
+    scale: str
+    factor: F
+    masked: bool
+
+
+@dataclass(frozen=True)
+class Refresh:
+    """A fixed-point factor that follows scales: of a layer, of a join, or of a gate, times a constant."""
+
+    kind: str
+    name: str
+    above: tuple[tuple[str, F], ...]
+    below: str | None
+    unit: F = ONE
+
+
 @dataclass
 class Join:
     """Integer weights of two errors that become one."""
@@ -95,6 +116,28 @@ def join_weights(ratio_a: F, ratio_b: F = ZERO) -> Join:
     shift = min(max(20 - exponent, 1), 30)
     a, b = (min(int(nearest(np.float64(ratio) * 2**shift)), 2**21 - 1) for ratio in (ratio_a, ratio_b))
     return Join(a, b, shift)
+
+
+# --- rectifiers ------------------------------------------------------------------------------------------------------
+
+
+def is_rectified(node: Node) -> bool:
+    """Tell whether a node is a ReLU, or ends with one."""
+    return node.op == "relu" or bool(node.attributes.get("relu"))
+
+
+def stopped_above(node: Node, form: Format) -> float:
+    """Return from which stored number on a ReLU's clamp from above has stopped a value: infinity without one."""
+    clamp = float(node.attributes.get("clamp", np.inf))  # type: ignore[arg-type]
+    stored = form.zero + np.rint(F(clamp) / F(form.scale))
+    return float(stored) if stored <= 255 else np.inf
+
+
+def limits(node: Node, form: Format) -> tuple[int, int]:
+    """Return the smallest and the largest stored number that a node may give."""
+    if not is_rectified(node):
+        return 0, 255
+    return form.zero, int(min(stopped_above(node, form), 255))
 
 
 # --- windows ---------------------------------------------------------------------------------------------------------

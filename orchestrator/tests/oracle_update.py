@@ -35,7 +35,7 @@ class Layer:
     x_scale: F
     y_zero: int
     y_scale: F
-    relu: bool
+    limits: tuple[int, int]
     stream: int = 0
     g: Array = field(default_factory=lambda: np.zeros(0))
     gb: Array = field(default_factory=lambda: np.zeros(0))

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WEIGHTS = 24
 BIASES = 6
 SAMPLES = 40
-GRAPHS = [*classifiers(), "branching"]
+GRAPHS = [*classifiers(), "branching", "gated"]
 
 
 def a_sample(graph: Graph) -> Samples:

@@ -102,21 +102,33 @@ def test_float32_add_and_join() -> None:
     np.testing.assert_array_equal(free.array, a + b)
 
 
-@pytest.mark.parametrize("zero", [0, 100, 255])
-def test_relu_clamps_at_the_zero_point(zero: int) -> None:
-    """In uint8 zero is a number of the format."""
+@pytest.mark.parametrize("limits", [(0, 255), (100, 255), (255, 255), (3, 200)])
+def test_relu_clamps_at_the_zero_point_and_from_above(limits: tuple[int, int]) -> None:
+    """In uint8 zero is a number of the format, and so is the largest value."""
     x, y = bytes_of(1), Output((COUNT,), np.uint8)
 
-    call("kg_relu_u8_forward", COUNT, x, zero, y)
-    np.testing.assert_array_equal(y.array, np.maximum(x, zero))
+    call("kg_relu_u8_forward", COUNT, x, *limits, y)
+    np.testing.assert_array_equal(y.array, np.clip(x, *limits))
+
+
+def test_what_a_clamp_has_stopped_is_masked_as_zero_is() -> None:
+    """One comparison then tells what passes no error."""
+    x = bytes_of(1)
+    real = x.astype(np.float32) / np.float32(32)
+    y, z = Output(x.shape, np.uint8, like=x), Output(x.shape, np.float32, like=real)
+
+    call("kg_relu_u8_mask", COUNT, 7, 200, y)
+    call("kg_relu_f32_mask", COUNT, 6.0, z)
+    np.testing.assert_array_equal(y.array, np.where(x >= 200, 7, x))
+    np.testing.assert_array_equal(z.array, np.where(real >= 6, 0, real))
 
 
 def test_relu_float32_gives_positive_zero() -> None:
     """A negative zero must not travel on: it has other bits."""
-    x, y = np.float32([-1.5, -0.0, 0.0, 2.5]), Output((4,), np.float32)
+    x, y = np.float32([-1.5, -0.0, 0.0, 2.5, 7.0]), Output((5,), np.float32)
 
-    call("kg_relu_f32_forward", 4, x, y)
-    np.testing.assert_array_equal(y.array.view(np.int32), np.float32([0, 0, 0, 2.5]).view(np.int32))
+    call("kg_relu_f32_forward", 5, x, 0.0, 6.0, y)
+    np.testing.assert_array_equal(y.array.view(np.int32), np.float32([0, 0, 0, 2.5, 6]).view(np.int32))
 
 
 @pytest.mark.parametrize("zero", [0, 7, 255])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kilograd.types import Program, Step, Value
     from twins import Twin, Twins
 
-GRAPHS = [*models(), "branching", "small_vae"]
+GRAPHS = [*models(), "branching", "gated", "small_vae"]
 NOBODY = -1
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kilograd.types import Graph
     from twins import Twins
 
-GRAPHS = [*models(), "branching"]
+GRAPHS = [*models(), "branching", "gated"]
 FINITE = st.floats(-1e4, 1e4, width=32)
 
 

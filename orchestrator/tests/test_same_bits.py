@@ -16,7 +16,7 @@ from kilograd.lower import Settings
 from kilograd.platforms.board import load_board
 from kilograd.zoo import build_model
 from kilograd.zoo._layers import add, average_pool, conv2d, flatten, linear, max_pool, relu
-from twins import small_vae
+from twins import gated_net, small_vae
 from workshop import Task, Workshop, digits, steps, unlabelled, workshop
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ CASES = [
     Case("small_vae", "uint8", "best"),
     Case("small_vae", "mixed", "paper"),
     Case("small_vae", "float32", "best"),
+    *(Case("gated", form, "best") for form in ("uint8", "float32")),
 ]
 RATES = {("uint8", "sgd_m"): 2e4, ("mixed", "sgd_m_qas"): 0.1, ("float32", "sgd_m"): 0.05}
 ALL_CASES = pytest.mark.parametrize("case", CASES, ids=str)
@@ -77,7 +78,7 @@ def small_resnet() -> Graph:
 
 def task(case: Case, *, seed: int = 1) -> Task:
     """Return the work of a case: real digits, each trained once."""
-    made = {"small_resnet": small_resnet, "small_vae": small_vae}
+    made = {"small_resnet": small_resnet, "gated": gated_net, "small_vae": small_vae}
     graph = made[case.model]() if case.model in made else build_model(case.model, seed=1, classes=10)
     train, test = digits(SAMPLES, size=graph.shapes[graph.input][1])
     if graph.loss == "elbo":

@@ -22,7 +22,7 @@ from kilograd.zoo import build_model, models_for
 from oracle import SCALE, Oracle
 from oracle_numbers import INT16_MAX, F
 from oracle_update import LARGEST_SHIFT, decayed
-from twins import SUPPORTED, branching_net, digits, samples_for, small_vae, some
+from twins import SUPPORTED, branching_net, digits, gated_net, samples_for, small_vae, some, with_biases
 
 if TYPE_CHECKING:
     from kilograd.link.session import Session
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 SEED = 7
 BATCH = 8
 SMALL = (1, 8, 8)
+NETS = {"branching": branching_net, "gated": gated_net, "small_vae": small_vae}
 PLAIN = "cortex-m0plus"  # the core that takes every kernel in plain C on this machine
 
 
@@ -61,29 +62,18 @@ CASES = [
     Case("digits_cnn", layers=2),
     Case("branching"),
     Case("branching", layers=("stem", "right", "fc"), core=PLAIN),
+    Case("gated"),
+    Case("gated", layers=("stem", "excite", "right"), core=PLAIN),
     Case("resnet_tiny"),
 ]
 
 
 def model(name: str) -> Graph:
     """Return a model, small where it takes any size; all of them have biases that are not zero."""
+    if name in NETS:
+        return with_biases(NETS[name]())
     small = SMALL if name in models_for(SMALL) else None
-    made = {"branching": branching_net, "small_vae": small_vae}
-    graph = made[name]() if name in made else build_model(name, seed=5, input_shape=small)
-    return with_biases(graph)
-
-
-def with_biases(graph: Graph) -> Graph:
-    """Return the same graph with random biases: a rectifier of exactly zero would sit on its kink."""
-    rng = np.random.default_rng(2)
-    nodes = []
-    for node in graph.nodes:
-        if node.bias is None:
-            nodes.append(node)
-            continue
-        bias = rng.uniform(-0.1, 0.1, node.bias.shape).astype(np.float32)
-        nodes.append(layer.Node(node.name, node.op, node.inputs, node.output, node.attributes, node.weight, bias))
-    return make_graph(graph.name, graph.shapes[graph.input], nodes, loss=graph.loss)
+    return with_biases(build_model(name, seed=5, input_shape=small))
 
 
 def differing(twin: Twin, session: Session, oracle: Oracle) -> list[str]:

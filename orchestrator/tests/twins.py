@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -212,6 +212,53 @@ def branching_net() -> Graph:
         layer.linear(rng, "fc", "features", (12, 10)),
     )
     return make_graph("branching", (1, 8, 8), nodes)
+
+
+def gated_net() -> Graph:
+    """Return a small model with every kind of gate, and rectifiers that clamp from above, with and without joins."""
+    rng = np.random.default_rng(4)
+    nodes = (
+        clamped(layer.conv2d(rng, "stem", "input", (1, 8), 3, stride=2, pad=1, relu=True), 0.5),
+        layer.max_pool("pool", "stem", 2),
+        layer.conv2d(rng, "wide", "pool", (8, 6), 1),
+        layer.Node("swish", "hard_swish", ("wide",), "swish"),
+        layer.average_pool("squeeze", "swish", 2),
+        clamped(layer.conv2d(rng, "reduce", "squeeze", (6, 3), 1, relu=True), 0.3),
+        layer.conv2d(rng, "excite", "reduce", (3, 6), 1),
+        layer.Node("gate", "hard_sigmoid", ("excite",), "gate", {"slope": 0.4, "offset": 0.6}),
+        layer.Node("scaled", "mul", ("swish", "gate"), "scaled"),
+        layer.conv2d(rng, "narrow", "scaled", (6, 8), 1),
+        clamped(layer.add("sum", ("narrow", "pool"), relu=True), 0.6),
+        clamped(layer.conv2d(rng, "left", "sum", (8, 6), 3, pad=1, relu=True), 0.4),
+        layer.conv2d(rng, "right", "sum", (8, 6), 1),
+        layer.Node("silu_gate", "sigmoid", ("right",), "silu_gate"),
+        layer.Node("silu", "mul", ("right", "silu_gate"), "silu"),
+        layer.Node("grown", "exp", ("left",), "grown"),
+        layer.Node("product", "mul", ("grown", "silu"), "product"),
+        clamped(layer.relu("capped", "product"), 0.1),
+        layer.flatten("features", "capped"),
+        clamped(layer.linear(rng, "hidden", "features", (24, 12), relu=True), 0.3),
+        layer.linear(rng, "fc", "hidden", (12, 10)),
+    )
+    return make_graph("gated", (1, 8, 8), nodes)
+
+
+def clamped(node: layer.Node, limit: float) -> layer.Node:
+    """Return a rectified layer that lets no more than the limit through."""
+    return replace(node, attributes={**node.attributes, "clamp": limit})
+
+
+def with_biases(graph: Graph) -> Graph:
+    """Return the same graph with random biases: a rectifier of exactly zero would sit on its kink."""
+    rng = np.random.default_rng(2)
+    nodes = []
+    for node in graph.nodes:
+        if node.bias is None:
+            nodes.append(node)
+            continue
+        bias = rng.uniform(-0.1, 0.1, node.bias.shape).astype(np.float32)
+        nodes.append(replace(node, bias=bias))
+    return make_graph(graph.name, graph.shapes[graph.input], nodes, loss=graph.loss)
 
 
 def overlapping_average(name: str, source: str) -> layer.Node:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.fixed_point import requant
-from kilograd.lowering import FLOAT_MAX, OUTPUT_EXPONENT, error_ref
+from kilograd.lowering import OUTPUT_EXPONENT, error_ref
+from kilograd.ops import _rectifier
 from kilograd.types import Address, Array, Function, Record
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from kilograd.types import Node, Value
 
 FIRST_SHIFT = 6  # of a 16-bit gradient buffer, before it has seen a gradient
-LEVELS = 255
 
 
 def forward_steps(node: Node, low: Lowering, dims: Mapping[str, int]) -> None:
@@ -74,11 +74,11 @@ def _forward_f32(node: Node, low: Lowering, dims: Mapping[str, int], w: str, b: 
     kernel = low.kernels.choose(f"kg_{node.op}_f32_forward")
     scratch = _scratch(node, low, "forward", kernel, dims)
     x, y = low.tensor(node.inputs[0]), low.tensor(node.output)
-    relu = bool(node.attributes.get("relu"))
+    low_limit, high_limit = _rectifier.limits_f32(node)
     args = _forward_args(node, low, w, b) | {
         "kernel": kernel,
-        "y_min": 0.0 if relu else -FLOAT_MAX,
-        "y_max": FLOAT_MAX,
+        "y_min": low_limit,
+        "y_max": high_limit,
         "y": Array(y),
         "scratch": Array(scratch[0]) if scratch else None,
     }
@@ -123,12 +123,13 @@ def _quantisation(node: Node, low: Lowering) -> None:
     """Add the layer's kg_conv_quant_t, in RAM where training may change it, as is the scale of trained weights."""
     x, y, w = low.format(node.inputs[0]), low.format(node.output), low.weights(node).format
     unit = np.float32(w.scale) * np.float32(x.scale)
+    low_limit, high_limit = _rectifier.limits_u8(node, y)
     values: dict[str, Value] = {
         "x_zero": x.zero,
         "w_zero": w.zero,
         "y_zero": y.zero,
-        "y_min": y.zero if node.attributes.get("relu") else 0,
-        "y_max": LEVELS,
+        "y_min": low_limit,
+        "y_max": high_limit,
         "forward": requant(unit / np.float32(y.scale)),
         "backward": requant(np.float32(0)),
     }

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.fixed_point import add_weights
-from kilograd.lowering import FLOAT_MAX
-from kilograd.ops import _checks
+from kilograd.ops import _checks, _rectifier
 from kilograd.types import Address, Array, Record
 
 if TYPE_CHECKING:
@@ -33,8 +32,7 @@ def shape(node: Node, inputs: Sequence[Shape]) -> Shape:
 def evaluate(node: Node, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Add, with a fused ReLU."""
     a, b = inputs
-    out = a + b
-    return np.maximum(out, 0, out=out) if node.attributes.get("relu") else out
+    return _rectifier.rectified(node, a + b)
 
 
 def forward_steps(node: Node, low: Lowering) -> None:
@@ -45,7 +43,7 @@ def forward_steps(node: Node, low: Lowering) -> None:
     if suffix == "u8":
         args["quant"] = Address(low.record(f"{node.name}_quant", "kg_add_quant_t", _quantisation(node, low)))
     else:
-        args |= {"y_min": 0.0 if node.attributes.get("relu") else -FLOAT_MAX, "y_max": FLOAT_MAX}
+        args |= dict(zip(("y_min", "y_max"), _rectifier.limits_f32(node), strict=True))
     record = Record(f"{node.name}_forward", f"kg_add_{suffix}_t", args)
     low.step(low.forward, node, "forward", f"add_{suffix}", record, reads=[a, b], writes=[y])
 
@@ -61,5 +59,5 @@ def _quantisation(node: Node, low: Lowering) -> dict[str, Value]:
     y = low.format(node.output)
     scale = np.float32(y.scale)
     zeros: dict[str, Value] = {"a_zero": a.zero, "b_zero": b.zero, "y_zero": y.zero}
-    clamp: dict[str, Value] = {"y_min": y.zero if node.attributes.get("relu") else 0, "y_max": 255}
-    return zeros | clamp | add_weights(np.float32(a.scale) / scale, np.float32(b.scale) / scale)
+    limits: dict[str, Value] = dict(zip(("y_min", "y_max"), _rectifier.limits_u8(node, y), strict=True))
+    return zeros | limits | add_weights(np.float32(a.scale) / scale, np.float32(b.scale) / scale)

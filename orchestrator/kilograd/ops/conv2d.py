@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kilograd.ops import _checks, _weighted, _window
+from kilograd.ops import _checks, _rectifier, _weighted, _window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ def evaluate(node: Node, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.fl
         batch = slice(start, start + step)
         out[batch] = _multiply(columns[batch], weight, _groups(node))
     out += bias[:, None, None]
-    return np.maximum(out, 0, out=out) if node.attributes.get("relu") else out
+    return _rectifier.rectified(node, out)
 
 
 def _multiply(columns: NDArray[np.float32], weight: NDArray[np.float32], groups: int) -> NDArray[np.float32]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from kilograd.kernels import DIMS_FIELDS
-from kilograd.ops import _checks, _weighted
+from kilograd.ops import _checks, _rectifier, _weighted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from kilograd.lowering import Error, Lowering
@@ -35,8 +34,7 @@ def evaluate(node: Node, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.fl
     """Compute x w^T + b, with a fused ReLU."""
     (x,) = inputs
     weight, bias = _checks.weights(node, WEIGHT_RANK)
-    out = x @ weight.T + bias
-    return np.maximum(out, 0, out=out) if node.attributes.get("relu") else out
+    return _rectifier.rectified(node, x @ weight.T + bias)
 
 
 def forward_steps(node: Node, low: Lowering) -> None:

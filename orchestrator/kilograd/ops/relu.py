@@ -5,14 +5,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from kilograd.ops import _checks
+from kilograd.ops import _checks, _rectifier
 from kilograd.types import Array, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from kilograd.lowering import Error, Lowering
@@ -24,10 +23,9 @@ def shape(node: Node, inputs: Sequence[Shape]) -> Shape:
     return _checks.only(node, inputs)
 
 
-def evaluate(_: Node, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Replace negative values by zero."""
-    (x,) = inputs
-    return np.maximum(x, np.float32(0))
+def evaluate(node: Node, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Replace negative values by zero, and those above a clamp by the clamp."""
+    return _rectifier.rectified(node, inputs[0].copy())
 
 
 def forward_steps(node: Node, low: Lowering) -> None:
@@ -35,8 +33,8 @@ def forward_steps(node: Node, low: Lowering) -> None:
     x, y = low.tensor(node.inputs[0]), low.tensor(node.output)
     suffix = low.suffix(node)
     args: dict[str, Value] = {"count": low.count(node.output), "x": Array(x), "y": Array(y)}
-    if suffix == "u8":
-        args["zero"] = low.format(node.inputs[0]).zero
+    limits = _rectifier.limits_u8(node, low.format(node.output)) if suffix == "u8" else _rectifier.limits_f32(node)
+    args |= dict(zip(("y_min", "y_max"), limits, strict=True))
     record = Record(f"{node.name}_forward", f"kg_relu_{suffix}_t", args)
     low.step(low.forward, node, "forward", f"relu_{suffix}", record, reads=[x], writes=[y], inplace=(y, x))
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-A residual network in the small, with every operator of kilograd: 1 642 parameters for images of 1x28x28.
+A residual network in the small, of many operators: 1 642 parameters for images of 1x28x28.
 
 One residual block as in He et al., "Deep Residual Learning" (2015), with the rectifier before the block's first
 convolution, and one depthwise + pointwise pair as in Howard et al., "MobileNets" (2017).

@@ -6,6 +6,7 @@
 #include "ops/linear.h"
 #include "runtime/steps_elbo.h"
 #include "runtime/steps_f32.h"
+#include "runtime/steps_gate.h"
 #include "runtime/steps_latent.h"
 #include "runtime/steps_loss.h"
 #include "runtime/steps_u8.h"
@@ -268,7 +269,7 @@ static const kg_region_t state[13] = {
 
 const kg_model_t kg_model = {
     .name = "tiny_mixed_paper",
-    .id = 0x2d656686u,
+    .id = 0xfc320cb9u,
     .phases = {
         {forward_steps, 4},
         {backward_steps, 5},

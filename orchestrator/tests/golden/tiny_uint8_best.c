@@ -6,6 +6,7 @@
 #include "ops/linear.h"
 #include "runtime/steps_elbo.h"
 #include "runtime/steps_f32.h"
+#include "runtime/steps_gate.h"
 #include "runtime/steps_latent.h"
 #include "runtime/steps_loss.h"
 #include "runtime/steps_u8.h"
@@ -335,7 +336,7 @@ static const kg_region_t state[14] = {
 
 const kg_model_t kg_model = {
     .name = "tiny_uint8_best",
-    .id = 0xf88497a7u,
+    .id = 0x22b2d1f5u,
     .phases = {
         {forward_steps, 4},
         {backward_steps, 5},
