@@ -159,6 +159,18 @@ class Train(_Strict):
         return self.schedule or RECIPES[self.recipe].decay
 
 
+class Classifier(_Strict):
+    """What a net of two layers learns on the host from the latent means of an autoencoder, with few labels."""
+
+    labels_per_class: tuple[Annotated[int, Field(gt=0)], ...] = Field(
+        default=(), strict=False, description="labelled samples of each class; one classifier for each number"
+    )
+    neurons: int = Field(default=400, gt=1, description="in both layers together, one per class in the second")
+    configuration: Literal["uint8", "float32"] = Field(default="float32", description="number format")
+    steps: int = Field(default=24_000, gt=0, description="training samples: the labelled ones, again and again")
+    learning_rate: float = Field(default=1e-3, gt=0, description="learning rate")
+
+
 class Run(_Strict):
     """Where it runs."""
 
@@ -193,6 +205,7 @@ class Experiment(_Strict):
     data: Data
     pretrain: Pretrain = Pretrain()
     train: Train = Train()
+    classifier: Classifier = Classifier()
     run: Run = Run()
     limits: dict[BoardName, Limits] = {}
 
@@ -350,7 +363,8 @@ def _complaint(problem: Mapping[str, Any]) -> str:
 def _model_at(keys: tuple[str, ...]) -> type[BaseModel]:
     """Return the settings model that holds the last of the keys."""
     models: dict[str, type[BaseModel]] = {
-        "model": Model, "data": Data, "pretrain": Pretrain, "train": Train, "run": Run, "limits": Limits,
+        "model": Model, "data": Data, "pretrain": Pretrain, "train": Train, "classifier": Classifier,
+        "run": Run, "limits": Limits,
     }  # fmt: skip
     return models.get(keys[0], Experiment) if len(keys) > 1 else Experiment
 

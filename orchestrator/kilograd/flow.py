@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kilograd import measure
+from kilograd.autoencoder import Features, classify, few_labels, latent_means
 from kilograd.build import TooLargeError, build_firmware, build_twin
 from kilograd.engines import open_engine
 from kilograd.engines.host import HostEngine
@@ -15,20 +16,24 @@ from kilograd.lower import Lowered, lower, make_program
 from kilograd.material import Material, load_material, teach
 from kilograd.platforms.board import load_board
 from kilograd.quantise import store_input
-from kilograd.report import Accuracy, BoardReport, PlanReport, Report
-from kilograd.schedule import Schedule, accuracy, make_schedule, train
+from kilograd.report import Accuracy, BoardReport, Bound, PlanReport, Report
+from kilograd.schedule import Schedule, accuracy, make_schedule, mean_loss, train
 from kilograd.suggest import suggestions
 from kilograd.toolchain import arm_compiler
+from kilograd.types import Samples
 from kilograd.workers import workers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from kilograd.console import Progress
     from kilograd.experiment import Experiment
     from kilograd.platforms.board import Board
-    from kilograd.types import Samples
+    from kilograd.types import Format
 
 STEPS = ("load", "pretrain", "quantise", "differentiate", "plan", "generate", "build", "run", "measure", "report")
 """What happens, in this order."""
@@ -39,7 +44,7 @@ BOARDS_AT_ONCE = 2
 
 @dataclass(frozen=True)
 class Reference:
-    """What the host twin says: accuracies of the untrained model, and the program they were found with."""
+    """What the host twin says: what the untrained model reaches, and the program they were found with."""
 
     lowered: Lowered
     twin: Path
@@ -78,7 +83,7 @@ def run_experiment(
     material = teach(material, experiment, out, progress)
     reference = make_reference(material, out, progress)
     if engine == "host":
-        return Report((_run_on_host(experiment, material, reference, progress),))
+        return Report((_run_on_host(experiment, material, reference, out, progress),))
     schedule = schedule_for(experiment, material, most=experiment.train.steps)
     with workers(BOARDS_AT_ONCE, progress) as (pool, shown):
         twin = pool.submit(_train_twin, reference, material, schedule, shown)
@@ -110,7 +115,7 @@ def make_reference(material: Material, out: Path, progress: Progress) -> Referen
         twin = build_twin([lowered.source], out / "host" / "build")
     form = lowered.program.input_format
     with progress.task("testing the untrained model", len(material.test)) as task, HostEngine(twin) as engine:
-        after = accuracy(Session(engine), material.test, form, task.advance)
+        after = score(material, Session(engine), material.test, form, task.advance)
     before = None if material.before is None else _before(material, material.before, lowered, twin, out, progress)
     return Reference(lowered, twin, before, after)
 
@@ -121,7 +126,7 @@ def _before(material: Material, samples: Samples, lowered: Lowered, twin: Path, 
         lowered = lower_for(replace(material, graph=material.rehearsed, rehearsed=None), "host", out / "pretrained")
         twin = build_twin([lowered.source], out / "pretrained" / "build")
     with progress.task("testing the pretrained model", len(samples)) as task, HostEngine(twin) as engine:
-        return accuracy(Session(engine), samples, lowered.program.input_format, task.advance)
+        return score(material, Session(engine), samples, lowered.program.input_format, task.advance)
 
 
 def _load_boards(names: Sequence[str]) -> list[Board]:
@@ -223,7 +228,7 @@ def _run_on_board(
     milliseconds = measure.time_ms(board, cycles)
     report = BoardReport(
         board.name, engine, plan.fits, ram, flash,
-        accuracy=_accuracy(material, reference, trained.state, progress, board.name),
+        **_tested(experiment, material, reference, trained.state, out / board.name, progress, board.name),
         cycles=cycles,
         instructions=instructions,
         time_ms=milliseconds,
@@ -234,23 +239,70 @@ def _run_on_board(
     return report, trained
 
 
-def _accuracy(material: Material, reference: Reference, state: bytes, progress: Progress, where: str) -> Accuracy:
-    """Test a trained state on the host twin."""
-    form = reference.lowered.program.input_format
+def score(
+    material: Material, session: Session, samples: Samples, form: Format, advance: Callable[[int], None]
+) -> float:
+    """Return the share of right answers, or what an autoencoder has instead: its negative ELBO in nats."""
+    test = accuracy if material.labels is None else mean_loss
+    return test(session, samples, form, advance)
+
+
+def _tested(
+    experiment: Experiment,
+    material: Material,
+    reference: Reference,
+    state: bytes,
+    out: Path,
+    progress: Progress,
+    where: str,
+) -> dict[str, Any]:
+    """Test a trained state on the host twin: return the accuracy for the report, or what an autoencoder has instead."""
+    form, classifiers = reference.lowered.program.input_format, {}
     with progress.task(f"testing {where}", len(material.test)) as task, HostEngine(reference.twin) as engine:
         session = Session(engine)
         session.write_state(state)
-        share = accuracy(session, material.test, form, task.advance)
-    return Accuracy(reference.before_shift, reference.after_shift, share)
+        trained = score(material, session, material.test, form, task.advance)
+        if material.labels is not None and experiment.classifier.labels_per_class:
+            features = _features(experiment, material, material.labels, session, form)
+            classifiers = classify_features(experiment, material, features, out / "classifier", progress)
+    if material.labels is None:
+        return {"accuracy": Accuracy(reference.before_shift, reference.after_shift, trained)}
+    return {"elbo": Bound(reference.before_shift, reference.after_shift, trained, classifiers)}
 
 
-def _run_on_host(experiment: Experiment, material: Material, reference: Reference, progress: Progress) -> BoardReport:
+def _features(
+    experiment: Experiment,
+    material: Material,
+    labels: tuple[NDArray[np.int64], NDArray[np.int64]],
+    session: Session,
+    form: Format,
+) -> Features:
+    """Return the latent means of as many labelled samples as classifiers want, and of all test samples."""
+    most, seed = max(experiment.classifier.labels_per_class), experiment.train.seed
+    known = few_labels(Samples(material.train.x, labels[0]), most, seed)
+    sets = (known, Samples(material.test.x, labels[1]))
+    return Features(*(Samples(latent_means(session, part.x, form, lambda _: None), part.y) for part in sets))
+
+
+def classify_features(
+    experiment: Experiment, material: Material, features: Features, out: Path, progress: Progress
+) -> dict[int, float]:
+    """Return the accuracy of the experiment's classifiers on an autoencoder's features, by labels per class."""
+    how, seed = experiment.classifier, experiment.train.seed
+    return {
+        count: classify(features, count, how, seed, material.kernels, out, progress) for count in how.labels_per_class
+    }
+
+
+def _run_on_host(
+    experiment: Experiment, material: Material, reference: Reference, out: Path, progress: Progress
+) -> BoardReport:
     schedule = schedule_for(experiment, material, most=None)
     trained = _train_twin(reference, material, schedule, progress)
     ram, flash = measure.memory_of_twin(reference.lowered)
     return BoardReport(
         "host", "host", fits=True, ram=ram, flash=flash,
-        accuracy=_accuracy(material, reference, trained.state, progress, "host"),
+        **_tested(experiment, material, reference, trained.state, out / "host", progress, "host"),
         steps=len(schedule.order),
         state_hash=trained.state_hash,
     )  # fmt: skip

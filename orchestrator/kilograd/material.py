@@ -16,13 +16,14 @@ from kilograd.errors import KilogradError
 from kilograd.load import load_model
 from kilograd.lower import Settings, check_settings
 from kilograd.pretrain import Pretraining, pretrain
+from kilograd.types import Samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kilograd.console import Progress
     from kilograd.experiment import Experiment
-    from kilograd.types import Dataset, Graph, Samples
+    from kilograd.types import Dataset, Graph
 
 CALIBRATION_SAMPLES = 480  # of the data that the model learns, and of what it has learned before
 REHEARSAL_RATE = 5e-4
@@ -46,6 +47,8 @@ class Material:
     """
     settings: Settings
     kernels: Path
+    labels: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+    """Classes of train and test, where the model itself knows none."""
 
 
 def load_material(experiment: Experiment, out: Path, progress: Progress) -> Material:
@@ -62,14 +65,16 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
         zoo.with_fresh_weights(graph, experiment.model.reset, seed=seed)  # nor a wrong number
         learn = _some(data.train, experiment.data.samples, seed)
         test = _some(data.test, experiment.data.test_samples, seed)
+        labels = None if _knows_classes(graph) else (learn.y, test.y)
+        learn, test = _for_model(graph, learn), _for_model(graph, test)
         before, calibration = None, _calibration(learn)
         if experiment.pretrain.data is not None:
             known = load_dataset(experiment.pretrain.data)
-            before = known.test
+            before = _for_model(graph, known.test)
             calibration = np.concatenate([_calibration(_earlier(experiment, graph, known)), calibration])
     with progress.task("building the kernels"):
         kernels = build_kernels(out / "kernels")
-    return Material(graph, learn, test, before, calibration, None, settings, kernels)
+    return Material(graph, learn, test, before, calibration, None, settings, kernels, labels)
 
 
 def teach(material: Material, experiment: Experiment, out: Path, progress: Progress) -> Material:
@@ -101,7 +106,7 @@ def _forget(material: Material, learned: Graph, experiment: Experiment) -> Mater
 def _earlier(experiment: Experiment, graph: Graph, known: Dataset) -> Samples:
     """Return the samples of the pretraining."""
     _check_fit(graph, known.train, known.name)
-    return _some(known.train, experiment.pretrain.samples, experiment.train.seed)
+    return _for_model(graph, _some(known.train, experiment.pretrain.samples, experiment.train.seed))
 
 
 def _needs_rehearsal(experiment: Experiment) -> bool:
@@ -109,14 +114,34 @@ def _needs_rehearsal(experiment: Experiment) -> bool:
     return experiment.train.configuration != "float32" and experiment.model.source in zoo.models()
 
 
+def _knows_classes(graph: Graph) -> bool:
+    return graph.loss == "cross_entropy"
+
+
+def _for_model(graph: Graph, samples: Samples) -> Samples:
+    """Return the samples as the model takes them: an autoencoder is its own teacher, and sees no classes."""
+    return samples if _knows_classes(graph) else Samples(samples.x, np.zeros_like(samples.y))
+
+
 def _check_fit(graph: Graph, samples: Samples, name: str) -> None:
-    shape, (scores,), classes = graph.shapes[graph.input], graph.shapes[graph.output], int(samples.y.max()) + 1
+    shape, classes = graph.shapes[graph.input], int(samples.y.max()) + 1
     if samples.x.shape[1:] != shape:
         message = f"{graph.name} takes samples of shape {shape}, those of {name} have {samples.x.shape[1:]}"
         raise KilogradError(message, "choose another model or data set")
+    if not _knows_classes(graph):
+        _check_probabilities(graph, samples, name)
+        return
+    (scores,) = graph.shapes[graph.output]
     if classes > scores:
         message = f"{graph.name} tells {scores} classes apart, {name} has {classes}"
         raise KilogradError(message, "set model.classes to the classes of the data, or leave it out")
+
+
+def _check_probabilities(graph: Graph, samples: Samples, name: str) -> None:
+    low, high = float(samples.x.min()), float(samples.x.max())
+    if low < 0 or high > 1:
+        message = f"{graph.name} gives back values from 0 to 1, those of {name} go from {low:.3g} to {high:.3g}"
+        raise KilogradError(message, "choose data in this range, images for instance, or scale your own")
 
 
 def _some(samples: Samples, count: int | None, seed: int) -> Samples:

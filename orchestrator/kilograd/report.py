@@ -33,6 +33,20 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """What an autoencoder shows on the test samples."""
+
+    before_shift: float | None
+    """Mean negative evidence lower bound in nats, of what it was pretrained on."""
+    after_shift: float | None
+    """The same on the test samples, before training."""
+    trained: float | None
+    """The same, after training."""
+    classifiers: Mapping[int, float]
+    """Accuracy, 0 to 1, of a classifier on the latent means, by the number of labels per class."""
+
+
+@dataclass(frozen=True)
 class Ram:
     """Bytes of RAM by segment; `stack` is the peak that was seen (a plan: the reserve), None on the host."""
 
@@ -115,6 +129,8 @@ class BoardReport:
     ram: Ram
     flash: Flash
     accuracy: Accuracy | None = None
+    elbo: Bound | None = None
+    """Of an autoencoder, which has no accuracy."""
     cycles: Phases | None = None
     instructions: Phases | None = None
     time_ms: float | None = None
@@ -187,6 +203,10 @@ def report_table(report: Report) -> Table:
         ("accuracy before shift", partial(_accuracy, "before_shift")),
         ("accuracy after shift", partial(_accuracy, "after_shift")),
         ("accuracy after training", partial(_accuracy, "trained")),
+        ("negative ELBO before shift", partial(_bound, "before_shift")),
+        ("negative ELBO before training", partial(_bound, "after_shift")),
+        ("negative ELBO after training", partial(_bound, "trained")),
+        *_classifier_rows(report.boards),
         *_MEMORY_ROWS,
         *_phase_rows("cycles"),
         *_phase_rows("instructions"),
@@ -237,6 +257,21 @@ def _accuracy(when: str, board: BoardReport) -> str:
     return UNKNOWN if share is None else f"{100 * share:.1f} %"
 
 
+def _bound(when: str, board: BoardReport) -> str:
+    nats = getattr(board.elbo, when, None)
+    return UNKNOWN if nats is None else f"{nats:.1f} nats"
+
+
+def _classifier_rows(boards: Sequence[BoardReport]) -> Iterable[tuple[str, Callable[[BoardReport], str]]]:
+    for labels in dict.fromkeys(labels for board in boards if board.elbo for labels in board.elbo.classifiers):
+        yield f"classifier, {labels} labels per class", partial(_classifier, labels)
+
+
+def _classifier(labels: int, board: BoardReport) -> str:
+    share = board.elbo.classifiers.get(labels) if board.elbo else None
+    return UNKNOWN if share is None else f"{100 * share:.1f} %"
+
+
 def _lower_bound(segment: str, plan: PlanReport) -> str:
     return _bytes(plan.lower_bound.get(segment))
 
@@ -250,6 +285,8 @@ def _tensor(rank: int, plan: PlanReport) -> str:
 def _board_object(board: BoardReport) -> dict[str, Any]:
     content = asdict(board)
     del content["plan"]
+    if board.elbo is None:
+        del content["elbo"]
     content["accuracy"] = asdict(board.accuracy or Accuracy(None, None, None))
     for kind in ("cycles", "instructions"):
         content[kind] = content[kind] or dict.fromkeys(PHASES)

@@ -13,7 +13,7 @@ from kilograd.errors import KilogradError
 from kilograd.quantise import store_input
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -100,13 +100,21 @@ def train(
 
 def accuracy(session: Session, samples: Samples, form: Format, advance: Callable[[int], None]) -> float:
     """Return the share of samples that a firmware classifies rightly."""
-    right = 0
+    parts = evaluate(session, samples, form, advance)
+    return sum(int(np.count_nonzero(part.predicted == part.labels)) for part in parts) / max(len(samples), 1)
+
+
+def mean_loss(session: Session, samples: Samples, form: Format, advance: Callable[[int], None]) -> float:
+    """Return the mean loss in nats: of an autoencoder, its negative evidence lower bound."""
+    parts = evaluate(session, samples, form, advance)
+    return sum(float(part.losses.sum(dtype=np.float64)) for part in parts) / max(len(samples), 1)
+
+
+def evaluate(session: Session, samples: Samples, form: Format, advance: Callable[[int], None]) -> Iterator[Results]:
+    """Yield what a firmware answers for all samples, in order."""
     for start in range(0, len(samples), CHUNK):
         part = slice(start, start + CHUNK)
-        x = store_input(samples.x[part], form)
-        results = session.evaluate(x, samples.y[part], _by_totals(advance))
-        right += int(np.count_nonzero(results.predicted == results.labels))
-    return right / max(len(samples), 1)
+        yield session.evaluate(store_input(samples.x[part], form), samples.y[part], _by_totals(advance))
 
 
 def _by_totals(advance: Callable[[int], None]) -> Callable[[int], None]:

@@ -52,7 +52,7 @@ def load_model(reference: str, *, base: Path, seed: int, classes: int, input_sha
         message = f"unknown model: {reference}"
         hint = f"built-in models: {', '.join(models())}; or give the path of an .onnx or .pt2 file"
         raise KilogradError(message, hint)
-    if graph.shapes[graph.output] != (classes,):
+    if graph.loss == "cross_entropy" and graph.shapes[graph.output] != (classes,):
         message = f"{reference} gives an output of shape {graph.shapes[graph.output]}, the data has {classes} classes"
         raise KilogradError(message, "the last layer must give one score per class")
     return graph
