@@ -176,12 +176,6 @@ static void survey_row(const kg_parameter_u8_t *p, int32_t row, layer_survey_t *
     }
 }
 
-static void step_bias(int32_t *b, int32_t step) {
-    int64_t value = (int64_t)*b - step;
-    value = value > KG_BIAS_LIMIT ? KG_BIAS_LIMIT : value;
-    *b = (int32_t)(value < -KG_BIAS_LIMIT ? -KG_BIAS_LIMIT : value);
-}
-
 // A row without gradients, or with equal ones, is left as it is: no step, no drift.
 static void update_row(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,
                        layer_survey_t *survey) {
@@ -193,7 +187,7 @@ static void update_row(const kg_parameter_u8_t *p, const kg_training_t *training
         float per_unit = training->rate / (m.deviation * p->state->w_scale);
         step_weights(p, m, per_unit, row, u, survey);
         float unit = p->x_scale * p->x_scale * kg_exp2i(p->state->g_shift);
-        step_bias(&p->b[row], kg_round((float)p->gb[row] * per_unit / unit));
+        kg_bias_step(&p->b[row], kg_round((float)p->gb[row] * per_unit / unit));
     } else {
         survey_row(p, row, survey);
     }

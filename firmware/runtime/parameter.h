@@ -10,6 +10,13 @@
 // Biases stay inside +-2^30, so that a bias and the sums of a layer cannot leave 32 bits together.
 #define KG_BIAS_LIMIT (1 << 30)
 
+// Subtracts a step; a bias that runs away stops at its limit.
+static inline void kg_bias_step(int32_t *b, int32_t step) {
+    int64_t value = (int64_t)*b - step;
+    value = value > KG_BIAS_LIMIT ? KG_BIAS_LIMIT : value;
+    *b = (int32_t)(value < -KG_BIAS_LIMIT ? -KG_BIAS_LIMIT : value);
+}
+
 // One row is one output channel (a structure), one column one weight of its fan-in.
 typedef struct {
     int32_t rows, columns;
@@ -31,7 +38,7 @@ typedef struct {
 
 typedef struct {
     kg_matrix_t matrix;
-    uint8_t *w;                       // (rows, columns)
+    uint8_t *w;                       // (rows, columns); NULL, as g, where only biases train
     int32_t *b;                       // (rows), unit s_w s_x
     void *g;                          // (rows, columns): int16_t (recipe best) or float
     int32_t *gb;                      // (rows): sum of (e - 128)
@@ -46,7 +53,7 @@ typedef struct {
 
 typedef struct {
     kg_matrix_t matrix;
-    float *w, *b;                     // (rows, columns), (rows)
+    float *w, *b;                     // (rows, columns), (rows); w and g may be NULL as above
     float *g, *gb;                    // the same shapes
     kg_row_statistics_t *statistics;  // (rows), recipe paper only
 } kg_parameter_f32_t;

@@ -8,7 +8,7 @@
 
 // v <- 0.9 v + sum of the minibatch, in the gradient's own buffer; w -= rate / batch v.
 static void step(float *w, float *g, int32_t count, float rate) {
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; g != NULL && i < count; i++) {
         w[i] -= rate * g[i];
         g[i] *= MOMENTUM;
     }

@@ -49,7 +49,7 @@ void kg_sgd_u8_add_outer(const kg_parameter_u8_t *p, const kg_training_t *traini
 // per_unit: quanta per unit of g.
 static void step_weights(const kg_parameter_u8_t *p, float per_unit) {
     float *g = p->g;
-    for (int32_t i = 0; i < p->matrix.rows * p->matrix.columns; i++) {
+    for (int32_t i = 0; g != NULL && i < p->matrix.rows * p->matrix.columns; i++) {
         int32_t step = kg_clamp(kg_round(g[i] * per_unit), -LARGEST_STEP, LARGEST_STEP);
         p->w[i] = (uint8_t)kg_clamp(p->w[i] - step, 0, 255);
         g[i] *= MOMENTUM;
@@ -61,9 +61,7 @@ static void step_biases(const kg_parameter_u8_t *p, float per_unit) {
     float error_step = kg_exp2i(p->state->e_exponent) * p->error_factor;
     for (int32_t row = 0; row < p->matrix.rows; row++) {
         float velocity = p->bias_momentum[row] + (float)p->gb[row] * error_step;
-        int32_t step =
-            kg_clamp(kg_round(velocity * per_unit), -KG_BIAS_LIMIT / 2, KG_BIAS_LIMIT / 2);
-        p->b[row] = kg_clamp(p->b[row] - step, -KG_BIAS_LIMIT, KG_BIAS_LIMIT);
+        kg_bias_step(&p->b[row], kg_round(velocity * per_unit));
         p->bias_momentum[row] = velocity * MOMENTUM;
         p->gb[row] = 0;
     }

@@ -64,6 +64,18 @@ void kg_step_outer_gradient_f32(const void *args, kg_training_t *training) {
     }
 }
 
+void kg_step_bias_gradient_f32(const void *args, kg_training_t *training) {
+    const kg_bias_gradient_f32_t *a = args;
+    const kg_parameter_f32_t *p = a->parameter;
+    (void)training;
+    for (int32_t j = 0; j < kg_kept_count(a->kept, p->matrix.rows); j++) {
+        kg_kept_row_t kept = kg_kept_at(a->kept, j);
+        int any;
+        float sum = error_sum(a->e + kept.row * a->positions, a->positions, &any);
+        p->gb[kept.row] += sum * kg_kept_scale(a->kept, kept);
+    }
+}
+
 void kg_step_input_gradient_f32(const void *args, kg_training_t *training) {
     const kg_input_gradient_f32_t *a = args;
     (void)training;

@@ -50,6 +50,15 @@ typedef struct {
 } kg_outer_gradient_f32_t;
 void kg_step_outer_gradient_f32(const void *args, kg_training_t *training);
 
+// Only biases train: the sum of each kept row's errors, and no weight gradient.
+typedef struct {
+    int32_t positions;
+    const float *e;
+    const kg_kept_t *kept;
+    const kg_parameter_f32_t *parameter;
+} kg_bias_gradient_f32_t;
+void kg_step_bias_gradient_f32(const void *args, kg_training_t *training);
+
 typedef struct {
     const kg_conv_dims_t *dims;
     kg_input_gradient_f32_fn *kernel;

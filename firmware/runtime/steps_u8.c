@@ -86,6 +86,17 @@ void kg_step_outer_gradient_u8(const void *args, kg_training_t *training) {
     }
 }
 
+void kg_step_bias_gradient_u8(const void *args, kg_training_t *training) {
+    const kg_bias_gradient_u8_t *a = args;
+    const kg_parameter_u8_t *p = a->parameter;
+    for (int32_t j = 0; j < kg_kept_count(a->kept, p->matrix.rows); j++) {
+        kg_kept_row_t kept = kg_kept_at(a->kept, j);
+        int any;
+        int32_t sum = error_sum(a->e + kept.row * a->positions, a->positions, &any);
+        add_bias(p, training, kept.row, sum * kept.factor, kg_kept_fraction(a->kept));
+    }
+}
+
 void kg_step_input_gradient_u8(const void *args, kg_training_t *training) {
     const kg_input_gradient_u8_t *a = args;
     (void)training;

@@ -11,6 +11,10 @@
 void kg_step_best_u8_update(const void *args, kg_training_t *training);
 void kg_step_best_f32_update(const void *args, kg_training_t *training);
 
+// Recipe best where only biases train: b -= rate gb / rms of the layer's gb; gb keeps 7/8.
+void kg_step_best_u8_update_biases(const void *args, kg_training_t *training);
+void kg_step_best_f32_update_biases(const void *args, kg_training_t *training);
+
 // Recipe paper (equation 8): running per-row statistics of the samples' gradients, the sum of the
 // minibatch's gradients, nearest rounding to a range renewed at every update (equations 5 to 7); g
 // is cleared.
@@ -18,7 +22,8 @@ void kg_step_paper_u8_update(const void *args, kg_training_t *training);
 void kg_step_paper_f32_update(const void *args, kg_training_t *training);
 
 // Recipes for comparison: SGD with momentum 0.9 on quantised weights, without and with
-// quantisation-aware scaling (sgd_u8.c has the equations). In float32 both are the same.
+// quantisation-aware scaling (sgd_u8.c has the equations). In float32 both are the same. They serve
+// biases alone as well.
 void kg_step_sgd_m_u8_update(const void *args, kg_training_t *training);
 void kg_step_sgd_m_qas_u8_update(const void *args, kg_training_t *training);
 void kg_step_sgd_f32_update(const void *args, kg_training_t *training);

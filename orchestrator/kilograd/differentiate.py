@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from kilograd.types import Graph, QuantisedGraph
 
 
-def differentiate(quantised: QuantisedGraph, trained: frozenset[str], recipe: str, kernels: Kernels) -> Program:
+def differentiate(
+    quantised: QuantisedGraph, trained: frozenset[str], recipe: str, kernels: Kernels, *, parameters: str = "all"
+) -> Program:
     """
     Return the steps of one training sample and of the update, for the core of `kernels`.
 
@@ -26,10 +28,11 @@ def differentiate(quantised: QuantisedGraph, trained: frozenset[str], recipe: st
         trained: names of the layers that train; only what they need is computed backward.
         recipe: the update rule, one of `recipes.RECIPES`.
         kernels: the kernels of one core.
+        parameters: "all", or "biases": the weights of trained layers stay as they are.
 
     """
-    check_recipe(recipe, {quantised.weights[name].format.dtype for name in trained})
-    low = Lowering(quantised, trained, recipe, kernels)
+    check_recipe(recipe, {quantised.weights[name].format.dtype for name in trained}, parameters)
+    low = Lowering(quantised, trained, recipe, kernels, parameters)
     graph = quantised.graph
     low.tensor(graph.input)
     for node in graph.nodes:

@@ -133,6 +133,12 @@ class Train(_Strict):
         description="update rule: ours, the published one, SGD with momentum, or that with quantisation-aware scaling",
     )
     layers: Layers = Field(default="all", description='trained layers: `"all"`, the last n, or a list of layer names')
+    formats: dict[str, Literal["uint8", "float32"]] = Field(
+        default={}, description="number formats of single layers, by name, where they differ from the configuration"
+    )
+    parameters: Literal["all", "biases"] = Field(
+        default="all", description="what of a trained layer learns: `biases` leaves its weights in flash"
+    )
     batch: int = Field(default=48, gt=0, description="training samples per weight update")
     epochs: int = Field(default=6, gt=0, description="passes over the training samples")
     steps: int = Field(default=480, gt=0, description="training samples that a virtual board sees at most")

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kilograd.differentiate import differentiate, select_layers
@@ -14,12 +14,13 @@ from kilograd.quantise import node_dtypes, quantise
 from kilograd.recipes import check_recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from kilograd.types import Graph, Plan, Program
+    from kilograd.types import Graph, Plan, Program, QuantisedGraph
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,10 @@ class Settings:
     configuration: str
     recipe: str
     layers: str | int | tuple[str, ...]
+    formats: Mapping[str, str] = field(default_factory=dict)
+    """Number formats of single layers."""
+    parameters: str = "all"
+    """What of a trained layer learns: "all", or "biases"."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,26 @@ class Lowered:
 def check_settings(graph: Graph, settings: Settings) -> None:
     """Refuse at once what no program can be made of: unknown layers, or a recipe that does not support the formats."""
     trained = select_layers(graph, settings.layers)
-    dtypes = node_dtypes(graph, settings.configuration)
-    check_recipe(settings.recipe, {dtypes[name] for name in trained})
+    dtypes = node_dtypes(graph, settings.configuration, settings.formats)
+    check_recipe(settings.recipe, {dtypes[name] for name in trained}, settings.parameters)
+
+
+def make_steps(
+    graph: Graph,
+    settings: Settings,
+    calibration: NDArray[np.float32],
+    core: str,
+    kernels: Path,
+    rehearsed: Graph | None = None,
+) -> tuple[QuantisedGraph, frozenset[str], Program]:
+    """Return the graph in its storage formats, the names of the layers that train, and the program for a core."""
+    trained = select_layers(graph, settings.layers)
+    moving = trained if settings.parameters == "all" else frozenset[str]()
+    quantised = quantise(graph, settings.configuration, calibration, moving, rehearsed, settings.formats)
+    program = differentiate(
+        quantised, trained, settings.recipe, load_kernels(core, kernels), parameters=settings.parameters
+    )
+    return quantised, trained, program
 
 
 def make_program(
@@ -56,9 +79,7 @@ def make_program(
     rehearsed: Graph | None = None,
 ) -> tuple[Program, Plan]:
     """Return the program for a core ("host", "cortex-m4", ...) and its plan; `kernels` is the library of kernels."""
-    trained = select_layers(graph, settings.layers)
-    quantised = quantise(graph, settings.configuration, calibration, trained, rehearsed)
-    program = differentiate(quantised, trained, settings.recipe, load_kernels(core, kernels))
+    program = make_steps(graph, settings, calibration, core, kernels, rehearsed)[2]
     return program, plan(program)
 
 

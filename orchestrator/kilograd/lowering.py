@@ -55,6 +55,7 @@ class Lowering:
     trained: frozenset[str]
     recipe: str
     kernels: Kernels
+    parameters: str
     buffers: dict[str, Buffer] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
     state: list[str] = field(default_factory=list)
@@ -135,11 +136,12 @@ class Lowering:
             self.state.append(name)
         return name
 
-    def parameters(self, node: Node) -> tuple[str, str]:
+    def add_parameters(self, node: Node) -> tuple[str, str]:
         """Add a layer's weights and biases: in RAM where they train, else in flash."""
         stored = self.weights(node)
         segment = "trained" if node.name in self.trained else "weights"
-        w = self.array(f"{node.name}_w", CTYPES[stored.format.dtype], stored.weight.size, segment, stored.weight)
+        kept = "weights" if self.parameters == "biases" else segment
+        w = self.array(f"{node.name}_w", CTYPES[stored.format.dtype], stored.weight.size, kept, stored.weight)
         ctype = "float" if stored.format.dtype == "float32" else "int32_t"
         b = self.array(f"{node.name}_b", ctype, stored.bias.size, segment, stored.bias)
         return w, b

@@ -60,7 +60,8 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
         shape = data.train.x.shape[1:]
         graph = load_model(experiment.model.source, base=Path(), seed=seed, classes=classes, input_shape=shape)
         _check_fit(graph, data.train, experiment.data.name)
-        settings = Settings(experiment.train.configuration, experiment.train.recipe, experiment.train.layers)
+        how = experiment.train
+        settings = Settings(how.configuration, how.recipe, how.layers, how.formats, how.parameters)
         check_settings(graph, settings)  # a wrong name must not show after minutes of pretraining,
         zoo.with_fresh_weights(graph, experiment.model.reset, seed=seed)  # nor a wrong number
         learn = _some(data.train, experiment.data.samples, seed)
@@ -111,7 +112,9 @@ def _earlier(experiment: Experiment, graph: Graph, known: Dataset) -> Samples:
 
 def _needs_rehearsal(experiment: Experiment) -> bool:
     """Tell whether quantised tensors would be calibrated on weights that mean nothing yet."""
-    return experiment.train.configuration != "float32" and experiment.model.source in zoo.models()
+    how = experiment.train
+    quantised = how.configuration != "float32" or "uint8" in how.formats.values()
+    return quantised and experiment.model.source in zoo.models()
 
 
 def _knows_classes(graph: Graph) -> bool:

@@ -39,6 +39,7 @@ def quantise(
     calibration: NDArray[np.float32],
     trained: frozenset[str],
     rehearsed: Graph | None = None,
+    layer_formats: Mapping[str, str] | None = None,
 ) -> QuantisedGraph:
     """
     Return the graph in its storage formats.
@@ -50,9 +51,10 @@ def quantise(
         trained: names of the layers that train; their weights get a margin in their range.
         rehearsed: the same model after training in float, where `graph` has not been trained yet: activations grow
             while a model learns, and their ranges must hold them.
+        layer_formats: "uint8" or "float32" for weighted layers that are not to follow the configuration.
 
     """
-    dtypes = node_dtypes(graph, configuration)
+    dtypes = node_dtypes(graph, configuration, layer_formats or {})
     bordered = _insert_borders(graph, dtypes)
     ranges = _ranges(bordered, calibration)
     if rehearsed is not None:
@@ -70,7 +72,7 @@ def store_input(x: NDArray[np.float32], form: Format) -> NDArray[np.uint8] | NDA
     return stored
 
 
-def node_dtypes(graph: Graph, configuration: str) -> dict[str, str]:
+def node_dtypes(graph: Graph, configuration: str, layer_formats: Mapping[str, str]) -> dict[str, str]:
     """Return each node's arithmetic; nodes without weights follow their first input."""
     if configuration not in CONFIGURATIONS:
         message = f"unknown configuration: {configuration}"
@@ -80,6 +82,11 @@ def node_dtypes(graph: Graph, configuration: str) -> dict[str, str]:
     of_weighted = dict.fromkeys(weighted, base)
     if configuration == "mixed":
         of_weighted[weighted[-1]] = "float32"
+    unknown = [name for name in layer_formats if name not in of_weighted]
+    if unknown:
+        message = f"{graph.name} has no such layers to give a number format: {', '.join(unknown)}"
+        raise KilogradError(message, f"train.formats may name: {', '.join(weighted)}")
+    of_weighted |= layer_formats
     of_tensor = {graph.input: of_weighted[weighted[0]]}
     dtypes = {}
     for node in graph.nodes:

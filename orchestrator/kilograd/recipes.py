@@ -33,6 +33,8 @@ class Recipe:
     """Whether rows have running statistics."""
     bias_momentum: bool = False
     """Whether biases of uint8 layers have a buffer for their momentum."""
+    update_biases: str | None = "update"
+    """End of the name of the update step where only biases train; None: it needs the gradients of the weights."""
     fixed_errors: bool = False
     """Whether the scales of uint8 errors stay as they are."""
     formats: tuple[frozenset[str], ...] = EVERYTHING
@@ -50,9 +52,12 @@ def _both(name: str) -> dict[str, str]:
 _SGD = {"u8": "sgd", "f32": "best"}  # recipe best adds float gradients just so
 
 RECIPES: Mapping[str, Recipe] = {
-    "best": Recipe({"uint8": 5e-4}, "cosine", _both("best"), _both("best"), "int16_t"),
+    "best": Recipe(
+        {"uint8": 5e-4}, "cosine", _both("best"), _both("best"), "int16_t", update_biases="update_biases"
+    ),
     "paper": Recipe(
-        {"uint8": 1e-3}, "constant", _both("paper"), _both("paper"), "float", statistics=True, fixed_errors=True
+        {"uint8": 1e-3}, "constant", _both("paper"), _both("paper"), "float", statistics=True,
+        update_biases=None, fixed_errors=True,
     ),
     "sgd_m": Recipe(
         {"uint8": 100.0, "float32": 0.03}, "cosine", _SGD, {"u8": "sgd_m", "f32": "sgd"}, "float",
@@ -73,9 +78,13 @@ def find_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def check_recipe(name: str, dtypes: Iterable[str]) -> None:
-    """Refuse a recipe that does not support the number formats of the layers that train."""
+def check_recipe(name: str, dtypes: Iterable[str], parameters: str = "all") -> None:
+    """Refuse a recipe that does not support the number formats of the layers that train, or biases alone."""
     formats = frozenset(dtypes)
+    if parameters == "biases" and find_recipe(name).update_biases is None:
+        message = f"recipe {name} cannot train biases alone: their step depends on the gradients of the weights"
+        fitting = ", ".join(other for other, recipe in RECIPES.items() if recipe.update_biases is not None)
+        raise KilogradError(message, f"biases alone train with train.recipe: {fitting}")
     if formats in find_recipe(name).formats:
         return
     found = " and ".join(sorted(formats))

@@ -9,7 +9,6 @@ state are those of the generated tables, so that a whole state can be compared.
 
 from __future__ import annotations
 
-import struct
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,33 +30,38 @@ from oracle_numbers import (
     narrow,
     nearest,
     requant,
-    requant_pair,
     stopped_above,
     top_bits,
     window,
 )
-from oracle_update import GRADIENT, OUTPUT_EXPONENT, Layer, Scale, follow, update_best, update_paper, update_sgd
+from oracle_state import StateBytes
+from oracle_update import (
+    GRADIENT,
+    OUTPUT_EXPONENT,
+    Layer,
+    Scale,
+    follow,
+    update_best,
+    update_biases,
+    update_paper,
+    update_sgd,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kilograd.types import Node, QuantisedGraph
 
-Parts = dict[str, bytes]
-
 PAPER_SCALE = F(2 / 255)
-QUANT = struct.Struct("<9i")
-PARAMETER = struct.Struct("<fii")
-SCALE = struct.Struct("<fiff")
-ADD_QUANT = struct.Struct("<8i")
-FACTOR = struct.Struct("<2i")
 
 
-class Oracle:
+class Oracle(StateBytes):
     """A uint8 network in training."""
 
-    def __init__(self, quantised: QuantisedGraph, trained: frozenset[str], recipe: str = "best") -> None:
-        self.quantised, self.trained, self.recipe = quantised, trained, recipe
+    def __init__(
+        self, quantised: QuantisedGraph, trained: frozenset[str], recipe: str = "best", parameters: str = "all"
+    ) -> None:
+        self.quantised, self.trained, self.recipe, self.parameters = quantised, trained, recipe, parameters
         self.graph = quantised.graph
         self.seed = self.samples = self.updates = 0
         self.producer = {node.output: node for node in self.graph.nodes}
@@ -72,16 +76,6 @@ class Oracle:
         self.layers: dict[str, Layer] = {node.name: self._layer(node) for node in weighted}
         self._number_streams()
         self._dry_run()
-
-    @property
-    def kind(self) -> type:
-        """Return the type of gradients: exact, or what the runtime adds them in."""
-        return {"best": np.int64, "paper": np.float64}.get(self.recipe, F)
-
-    @property
-    def stored(self) -> type:
-        """Return the type of gradients in the state."""
-        return np.int16 if self.recipe == "best" else F
 
     # --- structure ---------------------------------------------------------------------------------------------------
 
@@ -319,6 +313,8 @@ class Oracle:
         layer = self.layers[node.name]
         errors = error.values.reshape(len(layer.b), -1)
         layer.gb += errors.sum(axis=1)
+        if self.parameters == "biases":
+            return
         rows = (errors != 0).any(axis=1)
         if self.recipe == "best":
             u = self._draw(layer, self.samples, GRADIENT)
@@ -408,7 +404,9 @@ class Oracle:
                     follow(scale)
         for name, (error, factor) in self._layer_errors().items():
             layer, scale = self.layers[name], self.scales[error]
-            if self.recipe == "best":
+            if self.parameters == "biases" and self.recipe == "best":
+                update_biases(layer, scale, rate)
+            elif self.recipe == "best":
                 update_best(layer, scale, rate, partial(self._draw, layer, self.updates))
             elif self.recipe != "paper":
                 update_sgd(layer, scale, factor, rate, batch, scaled=self.recipe == "sgd_m_qas")
@@ -440,58 +438,3 @@ class Oracle:
             layer.forward = layer.w_scale * layer.x_scale / layer.y_scale
             if item.below is not None:
                 layer.backward = layer.w_scale * steps[0] / self.scales[item.below].scale
-
-    # --- the state as bytes ------------------------------------------------------------------------------------------
-
-    def dump(self) -> Parts:
-        """Return every object of the state."""
-        parts: Parts = {}
-        for node in self.graph.nodes:
-            if node.weight is not None:
-                parts |= self._dump_layer(node)
-        for name, scale in self.scales.items():
-            parts[f"{name}_scale"] = SCALE.pack(scale.scale, scale.exponent, scale.peak, scale.range)
-        for name, join in self.joins.items():
-            parts[f"{name}_quant"] = ADD_QUANT.pack(128, 128, 128, 0, 255, join.a_weight, join.b_weight, join.shift)
-        for name, factor in self.factors.items():
-            parts[name] = FACTOR.pack(*requant_pair(factor))
-        return parts
-
-    def _dump_layer(self, node: Node) -> Parts:
-        layer, name = self.layers[node.name], node.name
-        parts: Parts = {}
-        if name in self.trained:
-            parts |= {
-                f"{name}_w": layer.w.astype(np.uint8).tobytes(),
-                f"{name}_b": layer.b.astype(np.int32).tobytes(),
-                f"{name}_g": layer.g.astype(self.stored).tobytes(),
-                f"{name}_gb": layer.gb.astype(np.int32).tobytes(),
-                f"{name}_state": PARAMETER.pack(layer.w_scale, layer.g_shift, layer.e_exponent),
-            }
-            if self.recipe == "paper":
-                parts[f"{name}_statistics"] = layer.statistics.astype(np.float32).tobytes()
-            if self.recipe.startswith("sgd"):
-                parts[f"{name}_bias_momentum"] = layer.bias_momentum.tobytes()
-        if name in self.trained or node.inputs[0] in self.needs_error:
-            factors = (*requant_pair(layer.forward), *requant_pair(layer.backward))
-            parts[f"{name}_quant"] = QUANT.pack(layer.x_zero, layer.w_zero, layer.y_zero, *layer.limits, *factors)
-        return parts
-
-    def load(self, parts: Mapping[str, bytes]) -> None:
-        """Take over a state: of all that changes, except factors, which follow from it."""
-        for name in self.trained:
-            layer = self.layers[name]
-            layer.w = np.frombuffer(parts[f"{name}_w"], np.uint8).astype(np.int64).reshape(layer.w.shape)
-            layer.b = np.frombuffer(parts[f"{name}_b"], np.int32).astype(np.int64)
-            layer.g = np.frombuffer(parts[f"{name}_g"], self.stored).astype(self.kind).reshape(layer.g.shape)
-            layer.gb = np.frombuffer(parts[f"{name}_gb"], np.int32).astype(np.int64)
-            scale, layer.g_shift, layer.e_exponent = PARAMETER.unpack(parts[f"{name}_state"])
-            layer.w_scale = F(scale)
-            layer.w_zero = QUANT.unpack(parts[f"{name}_quant"])[1]
-            if self.recipe == "paper":
-                statistics = np.frombuffer(parts[f"{name}_statistics"], np.float32)
-                layer.statistics = statistics.astype(np.float64).reshape(-1, 4)
-        for name in self.scales:
-            scale, exponent, peak, largest = SCALE.unpack(parts[f"{name}_scale"])
-            self.scales[name] = Scale(F(scale), exponent, F(peak), F(largest))
-        self.refresh()

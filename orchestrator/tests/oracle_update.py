@@ -218,7 +218,22 @@ def update_sgd(layer: Layer, error: Scale, factor: F, rate: F, batch: int, *, sc
     layer.g *= F(0.9)
     velocity = layer.bias_momentum + layer.gb.astype(F) * (F(2.0**layer.e_exponent) * factor)
     step = nearest(velocity * (rate / bias_unit if scaled else rate * bias_unit))
-    layer.b = np.clip(layer.b - np.clip(step, -LARGEST_BIAS // 2, LARGEST_BIAS // 2), -LARGEST_BIAS, LARGEST_BIAS)
+    layer.b = np.clip(layer.b - np.clip(step, -(2**31), 2**31 - 1), -LARGEST_BIAS, LARGEST_BIAS)
     layer.bias_momentum = velocity * F(0.9)
     layer.gb[...] = 0
     layer.e_exponent = error.exponent
+
+
+def update_biases(layer: Layer, error: Scale, rate: F) -> None:
+    """Step biases alone against their gradients over the root mean square of the layer's, summed in order."""
+    change = error.exponent - layer.e_exponent
+    layer.e_exponent = error.exponent
+    layer.gb = requant(layer.gb, F(2.0**-change))
+    squares = F(0)
+    for gradient in layer.gb.astype(F):
+        squares += gradient * gradient
+    rms = np.sqrt(squares / F(len(layer.gb)))
+    if rms > 0:
+        step = nearest(layer.gb.astype(F) * (rate / (rms * layer.w_scale * layer.x_scale)))
+        layer.b = np.clip(layer.b - np.clip(step, -(2**31), 2**31 - 1), -LARGEST_BIAS, LARGEST_BIAS)
+    layer.gb -= layer.gb >> 3

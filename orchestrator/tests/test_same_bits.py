@@ -34,15 +34,20 @@ class Case:
     configuration: str
     recipe: str
     layers: str | int = "all"
+    parameters: str = "all"
+    formats: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         trained = "" if self.layers == "all" else f"-last{self.layers}"
-        return f"{self.model}-{self.configuration}-{self.recipe}{trained}"
+        some = "-biases" if self.parameters == "biases" else ""
+        return f"{self.model}-{self.configuration}-{self.recipe}{trained}{some}{'-formats' if self.formats else ''}"
 
 
 CASES = [
     *(Case("digits_cnn", form, recipe) for form in ("uint8", "mixed", "float32") for recipe in ("best", "paper")),
     Case("digits_cnn", "uint8", "best", layers=2),
+    Case("digits_cnn", "uint8", "best", parameters="biases"),
+    Case("small_resnet", "uint8", "best", formats=(("block_conv", "float32"), ("fc", "float32"))),
     Case("digits_cnn", "uint8", "sgd_m"),
     Case("digits_cnn", "mixed", "sgd_m_qas"),
     Case("small_resnet", "float32", "sgd_m"),
@@ -83,7 +88,7 @@ def task(case: Case, *, seed: int = 1) -> Task:
     train, test = digits(SAMPLES, size=graph.shapes[graph.input][1])
     if graph.loss == "elbo":
         train, test = unlabelled(train), unlabelled(test)
-    settings = Settings(case.configuration, case.recipe, case.layers)
+    settings = Settings(case.configuration, case.recipe, case.layers, dict(case.formats), case.parameters)
     rate = RATES.get((case.configuration, case.recipe), 1e-3)
     return Task(graph, settings, train, test, steps(SAMPLES, BATCH, rate=rate, seed=seed))
 

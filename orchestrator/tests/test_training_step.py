@@ -19,8 +19,9 @@ from kilograd.state import read_array, split_state
 from kilograd.types import Samples
 from kilograd.zoo import _layers as layer
 from kilograd.zoo import build_model, models_for
-from oracle import SCALE, Oracle
+from oracle import Oracle
 from oracle_numbers import INT16_MAX, F
+from oracle_state import SCALE
 from oracle_update import LARGEST_SHIFT, decayed
 from twins import SUPPORTED, branching_net, digits, gated_net, samples_for, small_vae, some, with_biases
 

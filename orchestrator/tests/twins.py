@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kilograd import __version__, kernels, paths, tools
+from kilograd import __version__, paths, tools
 from kilograd.build import build_kernels
 from kilograd.data import load_dataset
-from kilograd.differentiate import differentiate, select_layers
 from kilograd.engines.host import HostEngine
 from kilograd.generate import generate
 from kilograd.graph import make_graph
 from kilograd.link.session import Session
+from kilograd.lower import Settings, make_steps
 from kilograd.plan import plan
-from kilograd.quantise import quantise, store_input
+from kilograd.quantise import store_input
 from kilograd.recipes import RECIPES
 from kilograd.schedule import make_schedule, train
 from kilograd.state import float_graph, split_state
@@ -94,11 +94,14 @@ class Twins:
         *,
         layers: str | int | tuple[str, ...] = "all",
         core: str = "host",
+        formats: Mapping[str, str] | None = None,
+        parameters: str = "all",
     ) -> Twin:
         """Return the twin of a model, calibrated with samples of its shape."""
-        key = (graph.name, fingerprint(graph), configuration, recipe, layers, core)
+        settings = Settings(configuration, recipe, layers, formats or {}, parameters)
+        key = (graph.name, fingerprint(graph), repr(settings), core)
         if key not in self._made:
-            self._made[key] = self._make(graph, configuration, recipe, layers, core)
+            self._made[key] = self._make(graph, settings, core)
         return self._made[key]
 
     def pretrained(self) -> Graph:
@@ -113,13 +116,9 @@ class Twins:
             self._pretrained = make_graph("digits_pretrained", graph.shapes[graph.input], graph.nodes)
         return self._pretrained
 
-    def _make(
-        self, graph: Graph, configuration: str, recipe: str, layers: str | int | tuple[str, ...], core: str
-    ) -> Twin:
-        trained = select_layers(graph, layers)
+    def _make(self, graph: Graph, settings: Settings, core: str) -> Twin:
         calibration = samples_for(graph).x[:CALIBRATION_SAMPLES]
-        quantised = quantise(graph, configuration, calibration, trained)
-        program = differentiate(quantised, trained, recipe, kernels.load_kernels(core, self.library))
+        quantised, trained, program = make_steps(graph, settings, calibration, core, self.library)
         folder = self.folder / str(len(self._made))
         return Twin(quantised, trained, program, plan(program), folder, self.library)
 

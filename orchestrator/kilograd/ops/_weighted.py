@@ -24,7 +24,7 @@ FIRST_SHIFT = 6  # of a 16-bit gradient buffer, before it has seen a gradient
 def forward_steps(node: Node, low: Lowering, dims: Mapping[str, int]) -> None:
     """Add the layer's parameters and its forward step; a uint8 layer that ends the net gives float logits."""
     low.record(f"{node.name}_dims", "kg_conv_dims_t", dims)
-    w, b = low.parameters(node)
+    w, b = low.add_parameters(node)
     suffix = low.suffix(node)
     if suffix == "f32":
         _forward_f32(node, low, dims, w, b)
@@ -41,11 +41,13 @@ def backward_steps(node: Node, low: Lowering, dims: Mapping[str, int], error: Er
     parameter = None
     if node.name in low.trained:
         parameter = _parameter(node, low, error)
-        _weight_gradient(node, low, dims, error, parameter)
+        gradient = _bias_gradient if low.parameters == "biases" else _weight_gradient
+        gradient(node, low, dims, error, parameter)
     below = _input_gradient(node, low, dims, error) if node.inputs[0] in low.needs_error else None
     if parameter is not None:
         dtype = low.suffix(node)
-        low.step(low.update, node, "update", f"{low.rule.update[dtype]}_{dtype}_update", parameter)
+        verb = low.rule.update_biases if low.parameters == "biases" else "update"
+        low.step(low.update, node, "update", f"{low.rule.update[dtype]}_{dtype}_{verb}", parameter)
     if low.suffix(node) == "u8":
         _refresh(node, low, error, below)
 
@@ -144,13 +146,15 @@ def _parameter(node: Node, low: Lowering, error: Error) -> str:
     rows, columns = low.weights(node).weight.shape[0], low.weights(node).weight[0].size
     matrix = {"rows": rows, "columns": columns, "stream": len(low.update)}
     suffix = low.suffix(node)
-    low.array(f"{node.name}_g", low.rule.gradient if suffix == "u8" else "float", rows * columns, "gradients")
+    members = ("b", "gb") if low.parameters == "biases" else ("w", "b", "g", "gb")
+    if "g" in members:
+        low.array(f"{node.name}_g", low.rule.gradient if suffix == "u8" else "float", rows * columns, "gradients")
     low.array(f"{node.name}_gb", "int32_t" if suffix == "u8" else "float", rows, "gradients")
     if low.rule.statistics:
         low.array(f"{node.name}_statistics", "kg_row_statistics_t", rows, "gradients")
     values: dict[str, Value] = {
         "matrix": matrix,
-        **{member: Array(f"{node.name}_{member}") for member in ("w", "b", "g", "gb")},
+        **{member: Array(f"{node.name}_{member}") if member in members else None for member in ("w", "b", "g", "gb")},
         "statistics": Array(f"{node.name}_statistics") if low.rule.statistics else None,
     }
     if suffix == "u8":
@@ -195,6 +199,18 @@ def _weight_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: 
         low.backward, node, "weight gradient", f"{kind}_gradient_{suffix}", record,
         reads=[*reads, *writes], writes=writes,
     )  # fmt: skip
+
+
+def _bias_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: Error, parameter: str) -> None:
+    suffix = low.suffix(node)
+    args: dict[str, Value] = {
+        "positions": dims["out_height"] * dims["out_width"],
+        "e": Array(error.buffer),
+        "kept": None,
+        "parameter": Address(parameter),
+    }
+    record = Record(f"{node.name}_bias_gradient", f"kg_bias_gradient_{suffix}_t", args)
+    low.step(low.backward, node, "bias gradient", f"bias_gradient_{suffix}", record, reads=[error.buffer])
 
 
 def _input_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: Error) -> Error:
