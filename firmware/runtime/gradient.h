@@ -20,6 +20,8 @@ typedef void kg_add_outer_u8_fn(const kg_parameter_u8_t *parameter, const kg_tra
 // stochastic rounding.
 kg_add_row_u8_fn kg_best_u8_add_row;
 kg_add_outer_u8_fn kg_best_u8_add_outer;
+kg_add_row_u8_fn kg_best_u8_add_row_host;
+kg_add_outer_u8_fn kg_best_u8_add_outer_host;
 
 // Recipe paper: g[k] += s_e s_x sum in float, and the row's statistics.
 kg_add_row_u8_fn kg_paper_u8_add_row;

@@ -193,7 +193,7 @@ def _weight_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: 
             "row": Array(row),
             "scratch": Array(scratch[0]) if scratch else None,
         }
-    args["add"] = Function(f"kg_{low.rule.add[suffix]}_{suffix}_add_{kind}")
+    args["add"] = low.kernels.choose(f"kg_{low.rule.add[suffix]}_{suffix}_add_{kind}")
     record = Record(f"{node.name}_weight_gradient", f"kg_{kind}_gradient_{suffix}_t", args)
     low.step(
         low.backward, node, "weight gradient", f"{kind}_gradient_{suffix}", record,
