@@ -3,54 +3,39 @@
 #include <string.h>
 
 #include "ops/conv2d.h"
+#include "ops/conv2d_gather_host.h"
 #include "ops/conv2d_host.h"
 #include "ops/error.h"
 #include "ops/requant.h"
 
-static int32_t x_count(const kg_conv_dims_t *dims) {
-    return kg_round_up(dims->in_channels * dims->in_height * dims->in_width, 2);
-}
-static int32_t w_count(const kg_conv_dims_t *dims) {
-    return kg_round_up(dims->out_channels * kg_conv_columns(dims), 2);
-}
-static int32_t y_count(const kg_conv_dims_t *dims) {
-    return kg_round_up(dims->out_channels * dims->out_height * dims->out_width, 2);
-}
-
 size_t kg_conv2d_u8_forward_host_scratch_bytes(const kg_conv_dims_t *dims) {
-    kg_product_t product;
-    return (size_t)(x_count(dims) + w_count(dims)) * sizeof(float) +
-           kg_conv2d_host_forward(dims, &product, NULL);
+    kg_gather_t gather;
+    return kg_gather_forward(dims, &gather, NULL);
 }
 
-// One output channel's clamp(z_y + rq(b + sum)). Returns the next y.
-static uint8_t *finish_channel(const kg_product_t *product, const int32_t *sums, int32_t b,
-                               const kg_conv_quant_t *quant, uint8_t *y) {
+// One output channel's clamp(z_y + rq(b + sum)).
+static void finish_channel(const int32_t *sums, int32_t count, int32_t b,
+                           const kg_conv_quant_t *quant, uint8_t *restrict y) {
     kg_conv_quant_t q = *quant;
-    for (int32_t r = 0; r < product->height; r++, sums += product->pitch) {
-        for (int32_t c = 0; c < product->width; c++) {
-            int32_t value = q.y_zero + kg_requant(b + sums[c], q.forward);
-            *y++ = (uint8_t)kg_clamp(value, q.y_min, q.y_max);
-        }
+    for (int32_t k = 0; k < count; k++) {
+        int32_t value = q.y_zero + kg_requant(b + sums[k], q.forward);
+        y[k] = (uint8_t)kg_clamp(value, q.y_min, q.y_max);
     }
-    return y;
 }
 
 void kg_conv2d_u8_forward_host(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
                                const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
                                void *scratch) {
-    float *x_real = scratch;
-    float *w_real = x_real + x_count(dims);
-    kg_product_t product;
-    (void)kg_conv2d_host_forward(dims, &product, w_real + w_count(dims));
-    kg_to_float(x, dims->in_channels * dims->in_height * dims->in_width, quant->x_zero, x_real);
-    kg_to_float(w, dims->out_channels * kg_conv_columns(dims), quant->w_zero, w_real);
-    for (int32_t g = 0; g < dims->groups; g++) {
-        kg_conv2d_host_forward_fill(dims, g, x_real, w_real, &product);
-        kg_product_run_s32(&product, KG_EXACT_PRODUCTS);
-        for (int32_t o = 0; o < product.rows; o++, b++) {
-            const int32_t *sums = (const int32_t *)product.sums + o * product.lanes;
-            y = finish_channel(&product, sums, *b, quant, y);
+    int32_t ins = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
+    int32_t plane = dims->out_height * dims->out_width;
+    kg_gather_t gather;
+    (void)kg_gather_forward(dims, &gather, scratch);
+    for (int32_t g = 0; g < dims->groups; g++, x += ins) {
+        kg_gather_list_x(&gather, x, quant->x_zero);
+        kg_gather_weights(&gather, w + g * gather.outs * kg_conv_columns(dims), quant->w_zero);
+        kg_gather_run(&gather);
+        for (int32_t o = 0; o < gather.outs; o++, y += plane) {
+            finish_channel(gather.sums + o * plane, plane, *b++, quant, y);
         }
     }
 }
@@ -58,7 +43,8 @@ void kg_conv2d_u8_forward_host(const kg_conv_dims_t *dims, const uint8_t *x, con
 // The converted x lies behind the row's work.
 size_t kg_conv2d_u8_weight_gradient_host_scratch_bytes(const kg_conv_dims_t *dims) {
     kg_row_t work;
-    return kg_conv2d_host_row(dims, &work, NULL) + (size_t)x_count(dims) * sizeof(float);
+    int32_t x_count = kg_round_up(dims->in_channels * dims->in_height * dims->in_width, 2);
+    return kg_conv2d_host_row(dims, &work, NULL) + (size_t)x_count * sizeof(float);
 }
 
 // Brings every group of x into the form of the rows' work.
@@ -119,31 +105,23 @@ void kg_conv2d_u8_weight_gradient_host(const kg_conv_dims_t *dims, const uint8_t
 }
 
 size_t kg_conv2d_u8_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims) {
-    kg_product_t product;
-    return (size_t)(y_count(dims) + w_count(dims)) * sizeof(float) +
-           kg_conv2d_host_gradient(dims, &product, NULL);
+    kg_gather_t gather;
+    return kg_gather_backward(dims, &gather, NULL);
 }
 
-// Writes the elements of phase (a, b); mask and dx start at the group's channels. Returns the
-// largest |sum|.
-static int32_t finish_phase(const kg_conv_dims_t *dims, const kg_product_t *product,
-                            const kg_kept_t *kept, int32_t a, int32_t b,
-                            const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx) {
+// Writes count elements of dx. Returns the largest |sum|.
+static int32_t finish_errors(const int32_t *sums, int32_t count, const kg_kept_t *kept,
+                             const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx) {
     kg_requant_t factor = quant->backward;
+    int32_t x_zero = quant->x_zero;
     int32_t half = kg_kept_half(kept);
     int32_t fraction = kg_kept_fraction(kept);
     int32_t largest = 0;
-    for (int32_t i = 0; i < product->rows; i++) {
-        const int32_t *sums = (const int32_t *)product->sums + i * product->lanes;
-        for (int32_t r = 0; r < product->height; r++, sums += product->pitch) {
-            int32_t at = (i * dims->in_height + a + r * dims->stride_height) * dims->in_width + b;
-            for (int32_t c = 0; c < product->width; c++, at += dims->stride_width) {
-                int32_t sum = mask == NULL || mask[at] > quant->x_zero ? sums[c] : 0;
-                sum = (sum + half) >> fraction;
-                largest = kg_largest(largest, sum);
-                dx[at] = kg_error(sum, factor);
-            }
-        }
+    for (int32_t k = 0; k < count; k++) {
+        int32_t sum = mask == NULL || mask[k] > x_zero ? sums[k] : 0;
+        sum = (sum + half) >> fraction;
+        largest = kg_largest(largest, sum);
+        dx[k] = kg_error(sum, factor);
     }
     return largest;
 }
@@ -161,26 +139,18 @@ int32_t kg_conv2d_u8_input_gradient_host(const kg_conv_dims_t *dims, const uint8
                                          const kg_kept_t *kept, const uint8_t *w,
                                          const kg_conv_quant_t *quant, const uint8_t *mask,
                                          uint8_t *dx, void *scratch) {
-    int32_t map = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
-    float *e_real = scratch;
-    float *w_real = e_real + y_count(dims);
-    kg_product_t product;
-    int32_t step = exact_errors(kept);
+    int32_t ins = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
     int32_t largest = 0;
-    (void)kg_conv2d_host_gradient(dims, &product, w_real + w_count(dims));
-    kg_to_float(e, dims->out_channels * dims->out_height * dims->out_width, KG_ERROR_ZERO, e_real);
-    kg_to_float(w, dims->out_channels * kg_conv_columns(dims), quant->w_zero, w_real);
-    for (int32_t g = 0; g < dims->groups; g++) {
-        kg_conv2d_host_gradient_maps(dims, g, e_real, kept, 1.0f, &product);
-        for (int32_t a = 0; a < dims->stride_height; a++) {
-            for (int32_t b = 0; b < dims->stride_width; b++) {
-                kg_conv2d_host_gradient_phase(dims, g, kept, a, b, w_real, &product);
-                kg_product_run_s32(&product, step);
-                int32_t one = finish_phase(dims, &product, kept, a, b, quant,
-                                           mask == NULL ? NULL : mask + g * map, dx + g * map);
-                largest = one > largest ? one : largest;
-            }
-        }
+    kg_gather_t gather;
+    (void)kg_gather_backward(dims, &gather, scratch);
+    gather.exact = exact_errors(kept);
+    for (int32_t g = 0; g < dims->groups; g++, dx += ins) {
+        kg_gather_list_e(&gather, e, g, kept);
+        kg_gather_weights(&gather, w + g * gather.channels * kg_conv_columns(dims), quant->w_zero);
+        kg_gather_run(&gather);
+        int32_t one = finish_errors(gather.sums, ins, kept, quant,
+                                    mask == NULL ? NULL : mask + g * ins, dx);
+        largest = one > largest ? one : largest;
     }
     return largest;
 }

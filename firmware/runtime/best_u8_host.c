@@ -17,10 +17,10 @@ typedef struct {
 } rounding_t;
 
 static rounding_t rounding_of(const kg_parameter_u8_t *p, const kg_training_t *training,
-                              int32_t row) {
+                              int32_t row, int32_t fraction) {
     uint32_t start = kg_dither_start(training->seed, p->matrix.stream + SAMPLE_STREAM,
                                      training->samples);
-    int32_t shift = p->state->g_shift;
+    int32_t shift = p->state->g_shift + fraction;
     return (rounding_t){.shift = shift,
                         .down = shift == 0 ? 31u : 32u - (uint32_t)shift,
                         .mask = (1u << shift) - 1u,
@@ -34,10 +34,10 @@ static int16_t add(int16_t g, int32_t sum, rounding_t rounding, uint32_t u) {
 }
 
 void kg_best_u8_add_row_host(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,
-                             const int32_t *sums) {
+                             const int32_t *sums, int32_t fraction) {
     int32_t columns = p->matrix.columns;
     int16_t *restrict g = (int16_t *)p->g + (size_t)row * (size_t)columns;
-    rounding_t rounding = rounding_of(p, training, row);
+    rounding_t rounding = rounding_of(p, training, row, fraction);
     uint32_t u = rounding.u;
     for (int32_t k = 0; k < columns; k++) {
         g[k] = add(g[k], sums[k], rounding, u);
@@ -46,13 +46,17 @@ void kg_best_u8_add_row_host(const kg_parameter_u8_t *p, const kg_training_t *tr
 }
 
 void kg_best_u8_add_outer_host(const kg_parameter_u8_t *p, const kg_training_t *training,
-                               int32_t row, const uint8_t *x, int32_t e) {
+                               int32_t row, const uint8_t *x, int32_t e, int32_t fraction) {
     int32_t columns = p->matrix.columns;
     int16_t *restrict g = (int16_t *)p->g + (size_t)row * (size_t)columns;
     int16_t zero = (int16_t)p->quant->x_zero;
     int16_t error = (int16_t)e;
-    rounding_t rounding = rounding_of(p, training, row);
+    rounding_t rounding = rounding_of(p, training, row, fraction);
     uint32_t u = rounding.u;
+    if (fraction != 0) {  // e has a factor: products take more than 16 bits
+        kg_best_u8_add_outer(p, training, row, x, e, fraction);
+        return;
+    }
     for (int32_t k = 0; k < columns; k++) {
         int16_t product = (int16_t)(error * (int16_t)(x[k] - zero));
         g[k] = add(g[k], product, rounding, u);
