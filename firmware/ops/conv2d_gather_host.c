@@ -164,10 +164,10 @@ static inline void combine(const kg_factor_t *factor, int32_t count, const float
             others[j] += factor[1].value * other[j];
         }
     }
-    for (; count > 0; count--, factor++) {
-        const kg_vector_t *w = (const kg_vector_t *)(weights + factor[0].offset);
+    if (count > 0) {
+        const kg_vector_t *w = (const kg_vector_t *)(weights + factor->offset);
         for (int32_t j = 0; j < vectors; j++) {
-            sums[j] += factor[0].value * w[j];
+            sums[j] += factor->value * w[j];
         }
     }
 }

@@ -283,12 +283,25 @@ size_t kg_conv2d_host_row(const kg_conv_dims_t *dims, kg_row_t *row, void *scrat
     size_t pixels = (size_t)kg_round_up(dims->groups * row->group + KG_VECTOR_LANES, 2);
     size_t factors = (size_t)(dims->out_height * dims->out_width);
     size_t sums = (size_t)(dims->kernel_height * row->vectors * KG_VECTOR_LANES);
+    size_t offsets = (size_t)kg_round_up(dims->out_height * dims->out_width, 2);
     if (scratch != NULL) {
         row->pixels = scratch;
         row->factors = (kg_factor_t *)(row->pixels + pixels);
         row->sums = (float *)(row->factors + factors);
+        row->offsets = (int32_t *)(row->sums + sums);
     }
-    return factors * sizeof(kg_factor_t) + (pixels + sums) * sizeof(float);
+    return factors * sizeof(kg_factor_t) + (pixels + sums + offsets) * sizeof(float);
+}
+
+static void set_row_offsets(const kg_conv_dims_t *dims, const kg_row_t *row) {
+    int32_t step = dims->stride_width * kg_conv_group_inputs(dims);
+    int32_t *to = row->offsets;
+    for (int32_t r = 0; r < dims->out_height; r++) {
+        int32_t offset = r * dims->stride_height * row->pitch;
+        for (int32_t c = 0; c < dims->out_width; c++, offset += step) {
+            *to++ = offset;
+        }
+    }
 }
 
 void kg_conv2d_host_row_pixels(const kg_conv_dims_t *dims, int32_t group, const float *x,
@@ -298,6 +311,7 @@ void kg_conv2d_host_row_pixels(const kg_conv_dims_t *dims, int32_t group, const 
     kg_range_t rows = kg_outputs_inside(-dims->pad_top, 1, dims->in_height, padded_height(dims));
     kg_range_t cols = kg_outputs_inside(-dims->pad_left, 1, dims->in_width, padded_width(dims));
     memset(pixels, 0, (size_t)(row->group + KG_VECTOR_LANES) * sizeof(float));
+    set_row_offsets(dims, row);
     for (int32_t r = rows.first; r < rows.end; r++) {
         const float *from = x + (r - dims->pad_top) * dims->in_width - dims->pad_left;
         float *to = pixels + r * row->pitch;

@@ -48,11 +48,12 @@ typedef struct {
     int32_t vectors;       // under one row of taps, (kernel_width, channels)
     kg_factor_t *factors;  // the errors, and where their windows start in a group
     float *sums;           // (kernel_height, vectors, KG_VECTOR_LANES)
+    int32_t *offsets;      // (out_height, out_width): where an error's window starts in a group
 } kg_row_t;
 
 // Lays out in scratch; returns the bytes it takes (scratch may be NULL to ask for that only).
 size_t kg_conv2d_host_row(const kg_conv_dims_t *dims, kg_row_t *row, void *scratch);
-// Fills the pixels of one group, the groups in order; x starts at the group's channels.
+// Fills the pixels of one group, the groups in order, and all offsets; x starts at the group's channels.
 void kg_conv2d_host_row_pixels(const kg_conv_dims_t *dims, int32_t group, const float *x,
                                kg_row_t *row);
 // Overwrites the sums by those of these factors.

@@ -59,17 +59,35 @@ void kg_conv2d_u8_weight_gradient_host_prepare(const kg_conv_dims_t *dims, const
     }
 }
 
+// Bit k says that byte k of the word is not zero.
+static uint64_t bytes_that_count(uint64_t word) {
+    uint64_t high = (((word & 0x7f7f7f7f7f7f7f7fu) + 0x7f7f7f7f7f7f7f7fu) | word) >> 7;
+    return (high & 0x0101010101010101u) * 0x0102040810204080u >> 56;
+}
+
+// Bit k says that e[k] is not zero; count <= 64.
+static uint64_t errors_that_count(const uint8_t *e, int32_t count) {
+    uint64_t found = 0;
+    for (int32_t first = 0; first < count; first += 8) {
+        uint64_t word = 0x0101010101010101u * KG_ERROR_ZERO;
+        memcpy(&word, e + first, count - first < 8 ? (size_t)(count - first) : 8u);
+        found |= bytes_that_count(word ^ 0x0101010101010101u * KG_ERROR_ZERO) << first;
+    }
+    return found;
+}
+
+// Lists the errors that are not zero. Few are: whole words tell where.
 static int32_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e, const kg_row_t *work) {
-    int32_t step = dims->stride_width * kg_conv_group_inputs(dims);
-    int32_t count = 0;
-    for (int32_t r = 0; r < dims->out_height; r++) {
-        int32_t offset = r * dims->stride_height * work->pitch;
-        for (int32_t c = 0; c < dims->out_width; c++, e++, offset += step) {
-            work->factors[count] = (kg_factor_t){offset, (float)(*e - KG_ERROR_ZERO)};
-            count += *e != KG_ERROR_ZERO;
+    int32_t count = dims->out_height * dims->out_width;
+    kg_factor_t *end = work->factors;
+    for (int32_t first = 0; first < count; first += 64) {
+        int32_t part = count - first < 64 ? count - first : 64;
+        for (uint64_t left = errors_that_count(e + first, part); left != 0; left &= left - 1) {
+            int32_t at = first + __builtin_ctzll(left);
+            *end++ = (kg_factor_t){work->offsets[at], (float)(e[at] - KG_ERROR_ZERO)};
         }
     }
-    return count;
+    return (int32_t)(end - work->factors);
 }
 
 // Adds the row's sums to row, which is in (i, u, v) order.
