@@ -17,7 +17,7 @@ void kg_conv2d_f32_forward_host(const kg_conv_dims_t *dims, const float *x, cons
         kg_conv2d_host_forward_fill(dims, g, x, w, &product);
         kg_product_run_f32(&product);
         for (int32_t o = 0; o < product.rows; o++, b++) {
-            const float *sums = (const float *)product.sums + o * product.lanes;
+            const float *sums = product.sums + o * product.lanes;
             for (int32_t r = 0; r < product.height; r++, sums += product.pitch) {
                 for (int32_t c = 0; c < product.width; c++) {
                     *y++ = kg_clampf(sums[c] + *b, y_min, y_max);
@@ -85,7 +85,7 @@ size_t kg_conv2d_f32_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dim
 static void finish_phase(const kg_conv_dims_t *dims, const kg_product_t *product, int32_t a,
                          int32_t b, const float *mask, float *dx) {
     for (int32_t i = 0; i < product->rows; i++) {
-        const float *sums = (const float *)product->sums + i * product->lanes;
+        const float *sums = product->sums + i * product->lanes;
         for (int32_t r = 0; r < product->height; r++, sums += product->pitch) {
             int32_t at = (i * dims->in_height + a + r * dims->stride_height) * dims->in_width + b;
             for (int32_t c = 0; c < product->width; c++, at += dims->stride_width) {

@@ -227,40 +227,13 @@ void kg_conv2d_host_gradient_phase(const kg_conv_dims_t *dims, int32_t group, co
 
 void kg_product_run_f32(const kg_product_t *product) {
     for (int32_t row = 0; row < product->rows; row += KG_TILE_ROWS) {
-        float *sums = (float *)product->sums + row * product->lanes;
+        float *sums = product->sums + row * product->lanes;
         for (int32_t lane = 0; lane < product->lanes; lane += KG_TILE_LANES) {
             float tile[KG_TILE_ROWS][KG_TILE_LANES];
             kg_tile(product->a + row * product->taps, product->maps + lane, product->offsets,
                     product->taps, tile);
             for (int32_t m = 0; m < KG_TILE_ROWS; m++) {
                 memcpy(sums + m * product->lanes + lane, tile[m], sizeof tile[m]);
-            }
-        }
-    }
-}
-
-// Adds the sums of the taps from `first` on to those of one tile.
-static void add_tile(const kg_product_t *product, int32_t row, int32_t lane, int32_t first,
-                     int32_t taps) {
-    float tile[KG_TILE_ROWS][KG_TILE_LANES];
-    kg_tile(product->a + row * product->taps + first * KG_TILE_ROWS, product->maps + lane,
-            product->offsets + first, taps, tile);
-    int32_t *sums = (int32_t *)product->sums + row * product->lanes + lane;
-    for (int32_t m = 0; m < KG_TILE_ROWS; m++, sums += product->lanes) {
-        for (int32_t p = 0; p < KG_TILE_LANES; p++) {
-            sums[p] += (int32_t)tile[m][p];
-        }
-    }
-}
-
-void kg_product_run_s32(const kg_product_t *product, int32_t step) {
-    int32_t rows = kg_round_up(product->rows, KG_TILE_ROWS);
-    memset(product->sums, 0, (size_t)(rows * product->lanes) * sizeof(int32_t));
-    for (int32_t first = 0; first < product->taps; first += step) {
-        int32_t taps = product->taps - first < step ? product->taps - first : step;
-        for (int32_t row = 0; row < rows; row += KG_TILE_ROWS) {
-            for (int32_t lane = 0; lane < product->lanes; lane += KG_TILE_LANES) {
-                add_tile(product, row, lane, first, taps);
             }
         }
     }

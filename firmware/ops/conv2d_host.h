@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the host's uint8 and float32 convolutions share: geometry. Both calculate in float.
+// The geometry of the host's float32 convolutions, and of the weight gradients in uint8.
 #ifndef KG_OPS_CONV2D_HOST_H
 #define KG_OPS_CONV2D_HOST_H
 
@@ -16,7 +16,7 @@ typedef struct {
     float *a;          // (rows / 4, taps, 4), as kg_tile reads it
     float *maps;       // (channels, phases, map height, map width): padded, one map per phase
     int32_t *offsets;  // (taps)
-    void *sums;        // (rows, lanes) of float or int32_t
+    float *sums;       // (rows, lanes)
 } kg_product_t;
 
 // The forward pass of one group: rows are its output channels, taps are in (i, u, v) order. Lays
@@ -36,9 +36,8 @@ void kg_conv2d_host_gradient_maps(const kg_conv_dims_t *dims, int32_t group, con
 void kg_conv2d_host_gradient_phase(const kg_conv_dims_t *dims, int32_t group, const kg_kept_t *kept,
                                    int32_t a, int32_t b, const float *w, kg_product_t *product);
 
-// Calculates the sums: in one go as float, or exactly as int32_t from steps of so many taps.
+// Calculates the sums.
 void kg_product_run_f32(const kg_product_t *product);
-void kg_product_run_s32(const kg_product_t *product, int32_t step);
 
 // The weight gradient of one output channel: a combination of pixels (all channels of the group at
 // one position) by the errors that are not zero.

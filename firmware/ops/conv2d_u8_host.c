@@ -3,14 +3,14 @@
 #include <string.h>
 
 #include "ops/conv2d.h"
-#include "ops/conv2d_gather_host.h"
+#include "ops/conv2d_spread_host.h"
 #include "ops/conv2d_host.h"
 #include "ops/error.h"
 #include "ops/requant.h"
 
 size_t kg_conv2d_u8_forward_host_scratch_bytes(const kg_conv_dims_t *dims) {
-    kg_gather_t gather;
-    return kg_gather_forward(dims, &gather, NULL);
+    kg_spread_t spread;
+    return kg_spread_forward(dims, &spread, NULL);
 }
 
 // One output channel's clamp(z_y + rq(b + sum)).
@@ -26,16 +26,14 @@ static void finish_channel(const int32_t *sums, int32_t count, int32_t b,
 void kg_conv2d_u8_forward_host(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
                                const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
                                void *scratch) {
-    int32_t ins = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
     int32_t plane = dims->out_height * dims->out_width;
-    kg_gather_t gather;
-    (void)kg_gather_forward(dims, &gather, scratch);
-    for (int32_t g = 0; g < dims->groups; g++, x += ins) {
-        kg_gather_list_x(&gather, x, quant->x_zero);
-        kg_gather_weights(&gather, w + g * gather.outs * kg_conv_columns(dims), quant->w_zero);
-        kg_gather_run(&gather);
-        for (int32_t o = 0; o < gather.outs; o++, y += plane) {
-            finish_channel(gather.sums + o * plane, plane, *b++, quant, y);
+    kg_spread_t spread;
+    (void)kg_spread_forward(dims, &spread, scratch);
+    for (int32_t g = 0; g < dims->groups; g++) {
+        kg_spread_weights(&spread, w + g * spread.outs * kg_conv_columns(dims), quant->w_zero);
+        kg_spread_run(&spread, x, quant->x_zero, NULL, g * spread.channels);
+        for (int32_t o = 0; o < spread.outs; o++, y += plane) {
+            finish_channel(spread.sums + o * plane, plane, *b++, quant, y);
         }
     }
 }
@@ -123,8 +121,8 @@ void kg_conv2d_u8_weight_gradient_host(const kg_conv_dims_t *dims, const uint8_t
 }
 
 size_t kg_conv2d_u8_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims) {
-    kg_gather_t gather;
-    return kg_gather_backward(dims, &gather, NULL);
+    kg_spread_t spread;
+    return kg_spread_backward(dims, &spread, NULL);
 }
 
 // Writes count elements of dx. Returns the largest |sum|.
@@ -159,14 +157,13 @@ int32_t kg_conv2d_u8_input_gradient_host(const kg_conv_dims_t *dims, const uint8
                                          uint8_t *dx, void *scratch) {
     int32_t ins = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
     int32_t largest = 0;
-    kg_gather_t gather;
-    (void)kg_gather_backward(dims, &gather, scratch);
-    gather.exact = exact_errors(kept);
+    kg_spread_t spread;
+    (void)kg_spread_backward(dims, &spread, scratch);
+    spread.exact = exact_errors(kept);
     for (int32_t g = 0; g < dims->groups; g++, dx += ins) {
-        kg_gather_list_e(&gather, e, g, kept);
-        kg_gather_weights(&gather, w + g * gather.channels * kg_conv_columns(dims), quant->w_zero);
-        kg_gather_run(&gather);
-        int32_t one = finish_errors(gather.sums, ins, kept, quant,
+        kg_spread_weights(&spread, w + g * spread.channels * kg_conv_columns(dims), quant->w_zero);
+        kg_spread_run(&spread, e, KG_ERROR_ZERO, kept, g * spread.channels);
+        int32_t one = finish_errors(spread.sums, ins, kept, quant,
                                     mask == NULL ? NULL : mask + g * ins, dx);
         largest = one > largest ? one : largest;
     }

@@ -40,8 +40,21 @@ size_t kg_linear_u8_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims
     return (size_t)dims->in_channels * sizeof(int32_t);
 }
 
-// sums[i] += e[0] w[0][i] + ... + e[3] w[3][i]
-static void add_rows(const int32_t *e, const uint8_t *const *w, int32_t count, int32_t *sums) {
+// sums[i] += e[0] w[0][i] + ... + e[3] w[3][i] for |e| <= 128: products fit 16 bits.
+static void add_short_rows(const int32_t *e, const uint8_t *const *w, int32_t count,
+                           int32_t *restrict sums) {
+    const uint8_t *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];
+    int16_t e0 = (int16_t)e[0], e1 = (int16_t)e[1], e2 = (int16_t)e[2], e3 = (int16_t)e[3];
+    for (int32_t i = 0; i < count; i++) {
+        int16_t p0 = (int16_t)(e0 * w0[i]), p1 = (int16_t)(e1 * w1[i]);
+        int16_t p2 = (int16_t)(e2 * w2[i]), p3 = (int16_t)(e3 * w3[i]);
+        sums[i] += p0 + p1 + p2 + p3;
+    }
+}
+
+// The same for any errors.
+static void add_rows(const int32_t *e, const uint8_t *const *w, int32_t count,
+                     int32_t *restrict sums) {
     const uint8_t *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];
     int32_t e0 = e[0], e1 = e[1], e2 = e[2], e3 = e[3];
     for (int32_t i = 0; i < count; i++) {
@@ -57,6 +70,8 @@ static int32_t add_all_rows(const kg_conv_dims_t *dims, const uint8_t *e, const 
     const uint8_t *rows[4] = {w, w, w, w};
     int32_t listed = 0;
     int32_t total = 0;
+    void (*add)(const int32_t *, const uint8_t *const *, int32_t, int32_t *restrict) =
+        kg_kept_fraction(kept) == 0 ? add_short_rows : add_rows;
     memset(sums, 0, (size_t)dims->in_channels * sizeof *sums);
     for (int32_t j = 0; j < kg_kept_count(kept, dims->out_channels); j++) {
         kg_kept_row_t row = kg_kept_at(kept, j);
@@ -67,12 +82,12 @@ static int32_t add_all_rows(const kg_conv_dims_t *dims, const uint8_t *e, const 
         rows[listed] = w + row.row * dims->in_channels;
         total += errors[listed++];
         if (listed == 4) {
-            add_rows(errors, rows, dims->in_channels, sums);
+            add(errors, rows, dims->in_channels, sums);
             memset(errors, 0, sizeof errors);
             listed = 0;
         }
     }
-    add_rows(errors, rows, dims->in_channels, sums);
+    add(errors, rows, dims->in_channels, sums);
     return total;
 }
 

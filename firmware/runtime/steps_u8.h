@@ -136,6 +136,7 @@ typedef struct {
     uint8_t *y, *argmax;
 } kg_max_pool_u8_t;
 void kg_step_max_pool_u8(const void *args, kg_training_t *training);
+void kg_step_max_pool_u8_host(const void *args, kg_training_t *training);
 
 typedef struct {
     const kg_pool_dims_t *dims;
@@ -143,6 +144,7 @@ typedef struct {
     uint8_t *dx;
 } kg_max_pool_backward_u8_t;
 void kg_step_max_pool_backward_u8(const void *args, kg_training_t *training);
+void kg_step_max_pool_backward_u8_host(const void *args, kg_training_t *training);
 
 typedef struct {
     const kg_pool_dims_t *dims;

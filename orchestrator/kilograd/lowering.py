@@ -165,7 +165,8 @@ class Lowering:
         if isinstance(args, Record):
             self.records[args.name] = args
         record = args if isinstance(args, Record) else self.records[args]
-        phase.append(Step(layer, role, f"kg_step_{function}", record, tuple(reads), tuple(writes), inplace))
+        chosen = self.kernels.choose(f"kg_step_{function}").name
+        phase.append(Step(layer, role, chosen, record, tuple(reads), tuple(writes), inplace))
 
     # --- errors ------------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,9 @@ from kernels import Array, AveragePoolQuant, Output, Requant, Window, call, insi
 SHAPES = {
     "halving": Window(3, 6, 8, 3, 2, 2, 2, 2),
     "halving, odd map": Window(2, 7, 5, 2, 2, 2, 2, 2),
+    "halving, odd rows": Window(2, 7, 36, 2, 2, 2, 2, 2),
+    "halving, wide": Window(2, 4, 70, 2, 2, 2, 2, 2),
+    "halving, padded": Window(2, 6, 6, 2, 2, 2, 2, 2, (1, 1, 1, 1)),
     "overlapping, padded": Window(2, 7, 8, 2, 3, 3, 2, 2, (1, 1, 1, 1)),
     "stride 1": Window(1, 6, 5, 1, 3, 2, pads=(0, 1, 0, 0)),
     "gaps between windows": Window(2, 9, 8, 2, 2, 1, 4, 3),
@@ -45,7 +48,7 @@ def taps(window: Window) -> list[tuple[int, int]]:
     return list(product(range(window.kernel_height), range(window.kernel_width)))
 
 
-def check_max_pool(window: Window, dtype: type, seed: int) -> None:
+def check_max_pool(window: Window, dtype: type, seed: int, variant: str = "") -> None:
     """Compare forward and backward; few distinct values make many ties, extreme errors make clamps."""
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 5, window.x_shape).astype(dtype)
@@ -61,11 +64,24 @@ def check_max_pool(window: Window, dtype: type, seed: int) -> None:
     dx = inside(window, summed) + zero
 
     y, argmax, got = Output(window.y_shape, dtype), Output(window.y_shape, np.uint8), Output(window.x_shape, dtype)
-    call(f"kg_max_pool_{suffix}_forward", window.pool(), x, y, argmax)
-    call(f"kg_max_pool_{suffix}_backward", window.pool(), e, argmax, got)
+    call(f"kg_max_pool_{suffix}_forward{variant}", window.pool(), x, y, argmax)
+    call(f"kg_max_pool_{suffix}_backward{variant}", window.pool(), e, argmax, got)
     np.testing.assert_array_equal(y.array, seen.max(axis=0))
     np.testing.assert_array_equal(argmax.array, winners)
     np.testing.assert_array_equal(got.array, np.clip(dx, 0, 255) if dtype is np.uint8 else dx)
+
+
+@ALL_SHAPES
+def test_max_pool_of_the_host_means_the_same(window: Window) -> None:
+    """Squares of two by two, and whatever is nearly that."""
+    check_max_pool(window, np.uint8, seed=2, variant="_host")
+
+
+@settings(max_examples=60, deadline=None)
+@given(window=windows(), seed=st.integers(0, 1 << 30))
+def test_max_pool_of_the_host_means_the_same_on_any_shape(window: Window, seed: int) -> None:
+    """The host's own code is for some shapes only."""
+    check_max_pool(window, np.uint8, seed, variant="_host")
 
 
 @DTYPES
