@@ -52,7 +52,8 @@ typedef struct {
 
 // Lays out in scratch; returns the bytes it takes (scratch may be NULL to ask for that only).
 size_t kg_conv2d_host_row(const kg_conv_dims_t *dims, kg_row_t *row, void *scratch);
-// Fills the pixels of one group, the groups in order, and all offsets; x starts at the group's channels.
+// Fills the pixels of one group, the groups in order, and all offsets; x starts at the group's
+// channels.
 void kg_conv2d_host_row_pixels(const kg_conv_dims_t *dims, int32_t group, const float *x,
                                kg_row_t *row);
 // Overwrites the sums by those of these factors.

@@ -248,9 +248,8 @@ void kg_spread_run(const kg_spread_t *spread, const uint8_t *maps, int32_t zero,
         for (int32_t c = 0; c < width; c++, maps++) {
             kg_reach_t cols = spread->reach[c];
             int32_t step = cols.taps * spread->lanes;
-            int32_t count = kept == NULL
-                                ? list_channels(spread, maps, zero, all, step)
-                                : list_kept(spread, maps, zero, kept, first_map, step);
+            int32_t count = kept == NULL ? list_channels(spread, maps, zero, all, step)
+                                         : list_kept(spread, maps, zero, kept, first_map, step);
             if (count > 0) {
                 spread_position(spread, rows, cols, count);
             }

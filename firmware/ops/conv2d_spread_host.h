@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A convolution, or its input gradient, as the host calculates it from uint8: every source value that
-// is not zero spreads over the positions that read it, each time its vector of weights.
+// A convolution, or its input gradient, as the host calculates it from uint8: every source value
+// that is not zero spreads over the positions that read it, each time its vector of weights.
 //
 // The lanes of a vector are the channels of the result. Floats do the work where whole numbers are
 // exact in them, below 2^24; the sums are int32.
@@ -48,11 +48,12 @@ typedef struct {
 size_t kg_spread_forward(const kg_conv_dims_t *dims, kg_spread_t *spread, void *scratch);
 size_t kg_spread_backward(const kg_conv_dims_t *dims, kg_spread_t *spread, void *scratch);
 
-// Brings the weights less `zero` of one group, (output channels, input channels, kernel), into order.
+// Brings the weights less `zero` of one group, (output channels, input channels, kernel), into
+// order.
 void kg_spread_weights(kg_spread_t *spread, const uint8_t *w, int32_t zero);
 
-// Calculates all sums from maps of values less `zero`; channel j of the source is map rows[j].row, its
-// values times rows[j].factor.
+// Calculates all sums from maps of values less `zero`; channel j of the source is map rows[j].row,
+// its values times rows[j].factor.
 void kg_spread_run(const kg_spread_t *spread, const uint8_t *maps, int32_t zero,
                    const kg_kept_t *kept, int32_t first_map);
 

@@ -3,13 +3,17 @@
 #include <string.h>
 
 #include "ops/conv2d.h"
-#include "ops/conv2d_spread_host.h"
 #include "ops/conv2d_host.h"
+#include "ops/conv2d_spread_host.h"
+#include "ops/depthwise_host.h"
 #include "ops/error.h"
 #include "ops/requant.h"
 
 size_t kg_conv2d_u8_forward_host_scratch_bytes(const kg_conv_dims_t *dims) {
     kg_spread_t spread;
+    if (kg_conv_is_depthwise(dims)) {
+        return kg_depthwise_u8_forward_scratch_bytes(dims);
+    }
     return kg_spread_forward(dims, &spread, NULL);
 }
 
@@ -28,6 +32,10 @@ void kg_conv2d_u8_forward_host(const kg_conv_dims_t *dims, const uint8_t *x, con
                                void *scratch) {
     int32_t plane = dims->out_height * dims->out_width;
     kg_spread_t spread;
+    if (kg_conv_is_depthwise(dims)) {
+        kg_depthwise_u8_forward_host(dims, x, w, b, quant, y, scratch);
+        return;
+    }
     (void)kg_spread_forward(dims, &spread, scratch);
     for (int32_t g = 0; g < dims->groups; g++) {
         kg_spread_weights(&spread, w + g * spread.outs * kg_conv_columns(dims), quant->w_zero);
@@ -122,6 +130,9 @@ void kg_conv2d_u8_weight_gradient_host(const kg_conv_dims_t *dims, const uint8_t
 
 size_t kg_conv2d_u8_input_gradient_host_scratch_bytes(const kg_conv_dims_t *dims) {
     kg_spread_t spread;
+    if (kg_conv_is_depthwise(dims)) {
+        return (size_t)(dims->in_height * dims->in_width) * sizeof(int32_t);
+    }
     return kg_spread_backward(dims, &spread, NULL);
 }
 
@@ -151,6 +162,30 @@ static int32_t exact_errors(const kg_kept_t *kept) {
     return KG_EXACT_ERRORS / largest;
 }
 
+// One channel after the other; those that are not kept have no error.
+static int32_t depthwise_gradient(const kg_conv_dims_t *dims, const uint8_t *e,
+                                  const kg_kept_t *kept, const uint8_t *w,
+                                  const kg_conv_quant_t *quant, const uint8_t *mask, uint8_t *dx,
+                                  int32_t *sums) {
+    int32_t plane = dims->in_height * dims->in_width;
+    int32_t largest = 0;
+    int32_t next = 0;  // channel
+    for (int32_t j = 0; j < kg_kept_count(kept, dims->groups); j++) {
+        kg_kept_row_t row = kg_kept_at(kept, j);
+        memset(dx + next * plane, KG_ERROR_ZERO, (size_t)((row.row - next) * plane));
+        kg_depthwise_u8_spread_host(dims, e + row.row * dims->out_height * dims->out_width,
+                                    w + row.row * kg_conv_columns(dims), quant->w_zero, row.factor,
+                                    sums);
+        int32_t one =
+            finish_errors(sums, plane, kept, quant, mask == NULL ? NULL : mask + row.row * plane,
+                          dx + row.row * plane);
+        largest = one > largest ? one : largest;
+        next = row.row + 1;
+    }
+    memset(dx + next * plane, KG_ERROR_ZERO, (size_t)((dims->groups - next) * plane));
+    return largest;
+}
+
 int32_t kg_conv2d_u8_input_gradient_host(const kg_conv_dims_t *dims, const uint8_t *e,
                                          const kg_kept_t *kept, const uint8_t *w,
                                          const kg_conv_quant_t *quant, const uint8_t *mask,
@@ -158,13 +193,16 @@ int32_t kg_conv2d_u8_input_gradient_host(const kg_conv_dims_t *dims, const uint8
     int32_t ins = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
     int32_t largest = 0;
     kg_spread_t spread;
+    if (kg_conv_is_depthwise(dims)) {
+        return depthwise_gradient(dims, e, kept, w, quant, mask, dx, scratch);
+    }
     (void)kg_spread_backward(dims, &spread, scratch);
     spread.exact = exact_errors(kept);
     for (int32_t g = 0; g < dims->groups; g++, dx += ins) {
         kg_spread_weights(&spread, w + g * spread.channels * kg_conv_columns(dims), quant->w_zero);
         kg_spread_run(&spread, e, KG_ERROR_ZERO, kept, g * spread.channels);
-        int32_t one = finish_errors(spread.sums, ins, kept, quant,
-                                    mask == NULL ? NULL : mask + g * ins, dx);
+        int32_t one =
+            finish_errors(spread.sums, ins, kept, quant, mask == NULL ? NULL : mask + g * ins, dx);
         largest = one > largest ? one : largest;
     }
     return largest;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Max pooling in uint8 for the host: squares of two by two without a branch, all else as on a board.
+// Max pooling in uint8 for the host: squares of two by two without a branch, all else as on a
+// board.
 #include "ops/error.h"
 #include "ops/max_pool.h"
 

@@ -2,8 +2,8 @@
 // Recipe "best" for uint8 layers on the host: the bits of best_u8.c, in loops that compilers turn
 // into vectors.
 //
-// Products of uint8 numbers less their zero points fit 16 bits, |255 * 128| < 2^15, and nothing in a
-// loop depends on memory that it writes.
+// Products of uint8 numbers less their zero points fit 16 bits, |255 * 128| < 2^15, and nothing in
+// a loop depends on memory that it writes.
 #include "ops/clamp.h"
 #include "runtime/dither.h"
 #include "runtime/gradient.h"
@@ -18,8 +18,8 @@ typedef struct {
 
 static rounding_t rounding_of(const kg_parameter_u8_t *p, const kg_training_t *training,
                               int32_t row, int32_t fraction) {
-    uint32_t start = kg_dither_start(training->seed, p->matrix.stream + SAMPLE_STREAM,
-                                     training->samples);
+    uint32_t start =
+        kg_dither_start(training->seed, p->matrix.stream + SAMPLE_STREAM, training->samples);
     int32_t shift = p->state->g_shift + fraction;
     return (rounding_t){.shift = shift,
                         .down = shift == 0 ? 31u : 32u - (uint32_t)shift,
