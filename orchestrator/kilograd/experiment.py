@@ -74,11 +74,19 @@ def _check_layers(value: object) -> object:
     raise ValueError(message)
 
 
+def _check_names(value: object) -> object:
+    if value == "all" or (isinstance(value, list) and value):
+        return _check_layers(value)
+    message = f'must be "all" or a list of layer names, not {value!r}'
+    raise ValueError(message)
+
+
 ModelSource = Annotated[str, _one_of("built-in model, .onnx or .pt2 file", zoo.models, load.is_file)]
 DataName = Annotated[str, _one_of("data set (or path of your own data)", datasets, is_own)]
 BoardName = Annotated[str, _one_of("board", platforms.boards, _is_board_folder)]
 EngineName = Annotated[str, _one_of("engine", engines, _nothing_else)]
 Layers = Annotated[Literal["all"] | int | tuple[str, ...], BeforeValidator(_check_layers)]
+PrunedLayers = Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_check_names)]
 
 
 class _Strict(BaseModel):
@@ -120,6 +128,19 @@ class Pretrain(_Strict):
     epochs: int = Field(default=5, gt=0, description="passes over the training samples")
     learning_rate: float = Field(default=1e-3, gt=0, description="learning rate")
     samples: int | None = Field(default=None, gt=0, description="training samples used; default: all")
+
+
+class Prune(_Strict):
+    """How much smaller it gets after pretraining, on the host."""
+
+    target: float | None = Field(
+        default=None, gt=0, lt=1, description="share of each layer's channels or neurons to remove; default: none"
+    )
+    steps: int = Field(default=4, gt=0, description="times that some are removed, fewer and fewer")
+    epochs: int = Field(default=1, gt=0, description="passes over the samples of the pretraining after each step")
+    layers: PrunedLayers = Field(
+        default="all", description='layers that get smaller: `"all"` but the last, or a list of layer names'
+    )
 
 
 class Train(_Strict):
@@ -210,6 +231,7 @@ class Experiment(_Strict):
     model: Model
     data: Data
     pretrain: Pretrain = Pretrain()
+    prune: Prune = Prune()
     train: Train = Train()
     classifier: Classifier = Classifier()
     run: Run = Run()
@@ -369,8 +391,8 @@ def _complaint(problem: Mapping[str, Any]) -> str:
 def _model_at(keys: tuple[str, ...]) -> type[BaseModel]:
     """Return the settings model that holds the last of the keys."""
     models: dict[str, type[BaseModel]] = {
-        "model": Model, "data": Data, "pretrain": Pretrain, "train": Train, "classifier": Classifier,
-        "run": Run, "limits": Limits,
+        "model": Model, "data": Data, "pretrain": Pretrain, "prune": Prune, "train": Train,
+        "classifier": Classifier, "run": Run, "limits": Limits,
     }  # fmt: skip
     return models.get(keys[0], Experiment) if len(keys) > 1 else Experiment
 

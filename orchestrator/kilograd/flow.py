@@ -13,7 +13,7 @@ from kilograd.engines import open_engine
 from kilograd.engines.host import HostEngine
 from kilograd.link.session import Session, hash_state
 from kilograd.lower import Lowered, lower, make_program
-from kilograd.material import Material, load_material, teach
+from kilograd.material import Material, load_material, sized, teach
 from kilograd.platforms.board import load_board
 from kilograd.quantise import store_input
 from kilograd.report import Accuracy, BoardReport, Bound, PlanReport, Report
@@ -35,7 +35,19 @@ if TYPE_CHECKING:
     from kilograd.platforms.board import Board
     from kilograd.types import Format
 
-STEPS = ("load", "pretrain", "quantise", "differentiate", "plan", "generate", "build", "run", "measure", "report")
+STEPS = (
+    "load",
+    "pretrain",
+    "prune",
+    "quantise",
+    "differentiate",
+    "plan",
+    "generate",
+    "build",
+    "run",
+    "measure",
+    "report",
+)
 """What happens, in this order."""
 
 CHECKED_SAMPLES = 8  # test samples whose logits a board and the host must agree on, besides the trained state
@@ -77,13 +89,14 @@ def run_experiment(
     """
     chips = [] if engine == "host" else _load_boards(boards)
     material = load_material(experiment, out, progress)
-    if chips and not any(_may_fit(material, board) for board in chips):
-        plans = (_plan(material, board, out / board.name)[1] for board in chips)
+    small = sized(material, experiment)
+    if chips and not any(_may_fit(small, board) for board in chips):
+        plans = (_plan(small, board, out / board.name)[1] for board in chips)
         return Report(tuple(_without_room(plan, engine) for plan in plans))
     material = teach(material, experiment, out, progress)
     reference = make_reference(material, out, progress)
     if engine == "host":
-        return Report((_run_on_host(experiment, material, reference, out, progress),))
+        return Report((_run_on_host(experiment, material, reference, out, progress),), material.pruned)
     schedule = schedule_for(experiment, material, most=experiment.train.steps)
     with workers(BOARDS_AT_ONCE, progress) as (pool, shown):
         twin = pool.submit(_train_twin, reference, material, schedule, shown)
@@ -92,7 +105,7 @@ def run_experiment(
             for board in chips
         ]
         expected, reports = twin.result(), [run.result() for run in runs]
-    return Report(tuple(_compare(report, trained, expected) for report, trained in reports))
+    return Report(tuple(_compare(report, trained, expected) for report, trained in reports), material.pruned)
 
 
 def plan_experiment(
@@ -100,7 +113,7 @@ def plan_experiment(
 ) -> list[PlanReport]:
     """Return whether and how the model fits each board; nothing is trained."""
     chips = _load_boards(boards)
-    material = load_material(experiment, out, progress)
+    material = sized(load_material(experiment, out, progress), experiment)
     reports = []
     for board in chips:
         with progress.task(f"planning for {board.name}"):

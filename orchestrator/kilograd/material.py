@@ -16,6 +16,7 @@ from kilograd.errors import KilogradError
 from kilograd.load import load_model
 from kilograd.lower import Settings, check_settings
 from kilograd.pretrain import Pretraining, pretrain
+from kilograd.prune import Pruned, Pruning, float_accuracy, prune, remove, selected
 from kilograd.types import Samples
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Material:
     kernels: Path
     labels: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
     """Classes of train and test, where the model itself knows none."""
+    pruned: tuple[Pruned, ...] = ()
+    """The model after each step of pruning, the first entry before any."""
 
 
 def load_material(experiment: Experiment, out: Path, progress: Progress) -> Material:
@@ -64,6 +67,7 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
         settings = Settings(how.configuration, how.recipe, how.layers, how.formats, how.parameters)
         check_settings(graph, settings)  # a wrong name must not show after minutes of pretraining,
         zoo.with_fresh_weights(graph, experiment.model.reset, seed=seed)  # nor a wrong number
+        _check_pruning(experiment, graph)
         learn = _some(data.train, experiment.data.samples, seed)
         test = _some(data.test, experiment.data.test_samples, seed)
         labels = None if _knows_classes(graph) else (learn.y, test.y)
@@ -78,6 +82,14 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
     return Material(graph, learn, test, before, calibration, None, settings, kernels, labels)
 
 
+def sized(material: Material, experiment: Experiment) -> Material:
+    """Return the material with a model of its final size: which channels are pruned changes no size."""
+    how = _pruning(experiment)
+    if how is None:
+        return material
+    return replace(material, graph=remove(material.graph, material.graph, how.layers, how.target))
+
+
 def teach(material: Material, experiment: Experiment, out: Path, progress: Progress) -> Material:
     """Pretrain the model where the experiment says so; rehearse it where it starts untrained."""
     folder, seed, graph = out / "pretrain", experiment.train.seed, material.graph
@@ -85,21 +97,64 @@ def teach(material: Material, experiment: Experiment, out: Path, progress: Progr
         samples = _earlier(experiment, graph, load_dataset(experiment.pretrain.data))
         how = experiment.pretrain
         pretraining = Pretraining(experiment.pretrain.data, how.epochs, how.learning_rate, seed)
-        return _forget(material, pretrain(graph, samples, pretraining, folder, material.kernels, progress), experiment)
+        learned = pretrain(graph, samples, pretraining, folder, material.kernels, progress)
+        return _forget(_prune(replace(material, graph=learned), samples, experiment, out, progress), experiment)
+    material = _prune(material, material.train, experiment, out, progress)
     if experiment.model.reset and experiment.model.source not in zoo.models():
-        return _forget(material, graph, experiment)
+        return _forget(material, experiment)
     if _needs_rehearsal(experiment):
         rate = min(experiment.train.rate, REHEARSAL_RATE)
         pretraining = Pretraining(experiment.data.name, experiment.train.epochs, rate, seed)
-        rehearsed = pretrain(graph, material.train, pretraining, folder, material.kernels, progress)
+        rehearsed = pretrain(material.graph, material.train, pretraining, folder, material.kernels, progress)
         return replace(material, rehearsed=rehearsed)
     return material
 
 
-def _forget(material: Material, learned: Graph, experiment: Experiment) -> Material:
+def _prune(material: Material, samples: Samples, experiment: Experiment, out: Path, progress: Progress) -> Material:
+    """Make the model smaller where the experiment says so; `samples` are those that it has learned from."""
+    how = _pruning(experiment)
+    if how is None:
+        return material
+    data, seed = experiment.pretrain.data or experiment.data.name, experiment.train.seed
+    epochs, rate = experiment.prune.epochs, experiment.pretrain.learning_rate
+    test = _some(material.test if material.before is None else material.before, experiment.data.test_samples, seed)
+
+    def retrain(graph: Graph, step: int) -> Graph:
+        what = Pretraining(data, epochs, rate, seed, f"pruning, step {step} of {how.steps}: training")
+        return pretrain(graph, samples, what, out / "prune", material.kernels, progress)
+
+    def tested(graph: Graph) -> float:
+        with progress.task("testing the model between steps of pruning"):
+            return float_accuracy(graph, test)
+
+    smaller, pruned = prune(material.graph, how, retrain, tested)
+    return replace(material, graph=smaller, pruned=pruned)
+
+
+def _pruning(experiment: Experiment) -> Pruning | None:
+    how = experiment.prune
+    return None if how.target is None else Pruning(how.target, how.steps, how.layers)
+
+
+def _check_pruning(experiment: Experiment, graph: Graph) -> None:
+    """Find what is wrong with [prune] before anything long begins."""
+    how = _pruning(experiment)
+    if how is None:
+        return
+    selected(graph, how.layers)
+    if not _knows_classes(graph):
+        message = f"prune.target: {graph.name} tells no classes apart, so that nothing shows what pruning costs"
+        raise KilogradError(message, "prune a model that does")
+    if experiment.pretrain.data is None and experiment.model.source in zoo.models():
+        message = f"prune.target: {graph.name} starts untrained, so that none of its weights means anything yet"
+        raise KilogradError(message, "set pretrain.data, or give a trained model as a file")
+
+
+def _forget(material: Material, experiment: Experiment) -> Material:
     """Give the last layers fresh weights; the model as it was tells how large activations will get again."""
+    learned = material.graph
     if experiment.model.reset == 0:
-        return replace(material, graph=learned)
+        return material
     fresh = zoo.with_fresh_weights(learned, experiment.model.reset, seed=experiment.train.seed)
     return replace(material, graph=fresh, rehearsed=learned)
 

@@ -45,6 +45,7 @@ class Pretraining:
     epochs: int
     rate: float
     seed: int
+    what: str = "pretraining"
 
 
 def pretrain(graph: Graph, samples: Samples, how: Pretraining, out: Path, kernels: Path, progress: Progress) -> Graph:
@@ -61,7 +62,7 @@ def _train(
     lowered = lower(graph, settings, samples.x[:1], "host", kernels, out)
     twin = build_twin([lowered.source], out / "build")
     schedule = make_schedule(len(samples), how.epochs, BATCH, how.rate, how.seed)
-    with progress.task(f"pretraining on {how.data}", len(schedule.order)) as task, HostEngine(twin) as engine:
+    with progress.task(f"{how.what} on {how.data}", len(schedule.order)) as task, HostEngine(twin) as engine:
         session = Session(engine)
         train(session, samples, lowered.program.input_format, schedule, task.advance)
         trained = float_graph(graph, lowered.program, session.read_state())

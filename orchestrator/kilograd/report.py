@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kilograd.experiment import Limits
+    from kilograd.prune import Pruned
 
 SCHEMA = 1
 UNKNOWN = "-"
@@ -148,11 +149,16 @@ class Report:
     """The result of one experiment on all its boards."""
 
     boards: tuple[BoardReport, ...]
+    pruned: tuple[Pruned, ...] = ()
+    """The model before pruning and after each of its steps; empty without pruning."""
 
 
 def report_json(report: Report) -> str:
     """Return the report as JSON."""
-    return to_json({"boards": [_board_object(board) for board in report.boards]})
+    content: dict[str, Any] = {"boards": [_board_object(board) for board in report.boards]}
+    if report.pruned:
+        content["pruning"] = [asdict(step) for step in report.pruned]
+    return to_json(content)
 
 
 def plan_json(plans: Sequence[PlanReport]) -> str:
@@ -200,6 +206,7 @@ def report_table(report: Report) -> Table:
     rows: list[tuple[str, Callable[[BoardReport], str]]] = [
         ("engine", lambda b: b.engine),
         ("fits", lambda b: _yes(b.fits)),
+        *_pruning_rows(report.pruned),
         ("accuracy before shift", partial(_accuracy, "before_shift")),
         ("accuracy after shift", partial(_accuracy, "after_shift")),
         ("accuracy after training", partial(_accuracy, "trained")),
@@ -239,6 +246,14 @@ _MEMORY_ROWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
     ("  code and tables", lambda b: _bytes(b.flash.code)),
     ("  limit", lambda b: _bytes(b.flash.limit)),
 )
+
+
+def _pruning_rows(steps: Sequence[Pruned]) -> Iterable[tuple[str, Callable[[BoardReport], str]]]:
+    """Show what went into every board: the same model, so the same cells."""
+    for number, step in enumerate(steps):
+        name = f"pruned, step {number}" if number else "before pruning"
+        text = f"{step.parameters:,} parameters, {100 * step.accuracy:.1f} %"
+        yield name, lambda _, text=text: text  # type: ignore[misc]
 
 
 def _phase_rows(kind: str) -> Iterable[tuple[str, Callable[[BoardReport], str]]]:
