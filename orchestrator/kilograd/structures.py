@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from kilograd.types import Graph, Node
 
-CHANNEL_BY_CHANNEL = ("average_pool", "max_pool", "relu")
+CHANNEL_BY_CHANNEL = ("average_pool", "max_pool", "relu", "upsample")
 ROWS, COLUMNS = 0, 1
 
 

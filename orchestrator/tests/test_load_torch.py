@@ -61,6 +61,9 @@ MODULES: dict[str, Any] = {
     "mean over the map": lambda: Function(lambda x: x.mean((2, 3))),
     "mean that keeps its dimensions": lambda: Function(lambda x: x.mean((-1, -2), keepdim=True).squeeze(-1).squeeze(2)),
     "views": lambda: Function(lambda x: torch.flatten(x.view(x.shape[0], -1).reshape(-1, 192), 1)),
+    "features to a map": lambda: flat(
+        nn.Flatten(), nn.Linear(192, 36), nn.Unflatten(1, (4, 3, 3)), nn.Upsample(scale_factor=2), nn.Conv2d(4, 2, 3)
+    ),
     "sum": lambda: flat(Function(lambda x: functional.relu(x + functional.max_pool2d(x, 3, 1, 1)))),
     "constant behind a convolution": lambda: flat(nn.Conv2d(3, 4, 3), Function(lambda x: 0.5 + x)),
     "dropout": lambda: flat(nn.Dropout2d(0.5), nn.Identity(), nn.Conv2d(3, 4, 3), nn.Dropout(0.9)),
@@ -77,7 +80,14 @@ def test_the_logits_are_those_of_torch(case: str) -> None:
 
 def test_one_dimensional_modules_get_height_one() -> None:
     """A time series is a map of height 1."""
-    layers = (nn.Conv1d(3, 4, 5, stride=2, padding=1), nn.BatchNorm1d(4), nn.ReLU(), nn.MaxPool1d(2), nn.AvgPool1d(2))
+    layers = (
+        nn.Conv1d(3, 4, 5, stride=2, padding=1),
+        nn.BatchNorm1d(4),
+        nn.ReLU(),
+        nn.MaxPool1d(2),
+        nn.AvgPool1d(2),
+        nn.Upsample(scale_factor=3),
+    )
 
     graph = check(nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, CLASSES)), (3, 40))
 

@@ -52,6 +52,7 @@ def line_with(text: str) -> int:
 
 REFUSED: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "dilation": (lambda: flat(nn.Conv2d(3, 4, 3, dilation=2)), ("node 0 (aten.convolution)", "dilations [2, 2]")),
+    "transposed convolution": (lambda: flat(nn.ConvTranspose2d(3, 4, 2, 2)), ("it is transposed", "Upsample")),
     "norm before the convolution": (
         lambda: flat(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)),
         ("folded into a convolution or linear layer right before it",),

@@ -165,13 +165,24 @@ def global_average(place: Place, x: Tensor) -> Node:
 
 
 def reshape(place: Place, x: Tensor, shape: Shape) -> Node | str:
-    """Return what brings a sample to `shape`: nothing, or a flatten."""
-    if map_shape(shape) == x.shape:
+    """Return what brings a sample to `shape`: nothing, a flatten, or its reverse."""
+    features, made = math.prod(x.shape), map_shape(shape)
+    if made == x.shape:
         return x.name
-    features = math.prod(x.shape)
+    if x.shape == (features,) and len(made) == MAP_RANK and math.prod(made) == features:
+        return Node(place.name, "reshape", (x.name,), place.name, {"shape": made})
     if shape == (features,):
         return Node(place.name, "flatten", (x.name,), place.name)
     raise refuse(place, f"it makes {(1, *shape)} of one sample of {x.shape}", f"(1, {features}) works")
+
+
+def upsample(place: Place, x: Tensor, shape: Shape) -> Node:
+    """Return what repeats rows and columns until a sample has `shape`."""
+    height, width = size(place, x)
+    down, across = (made / old for made, old in zip(map_shape(shape)[1:], (height, width), strict=True))
+    if not (down.is_integer() and across.is_integer()):
+        raise refuse(place, f"it makes {shape} of {x.shape}", "whole numbers as scale work")
+    return Node(place.name, "upsample", (x.name,), place.name, {"scale": (int(down), int(across))})
 
 
 def softmax(place: Place, x: Tensor, *, is_last: bool) -> str:

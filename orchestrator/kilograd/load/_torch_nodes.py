@@ -62,7 +62,7 @@ def translate(node: TorchNode) -> _nodes.Made:
 def _convolution(node: TorchNode) -> Node:
     given = node.arguments
     if given["transposed"]:
-        raise refuse(node, "it is transposed", "upsample with stride 1 convolutions is not there either: use strides")
+        raise refuse(node, "it is transposed", "Upsample (nearest) and a convolution behind it work")
     how = Sliding(_pair(node, "stride", 1), _pads(node), _pair(node, "dilation", 1))
     bias = None if given["bias"] is None else _numbers(node, "bias")
     return _nodes.conv2d(node, _tensor(node, "input"), _numbers(node, "weight"), bias, how, given["groups"])
@@ -139,11 +139,21 @@ def _mean(node: TorchNode) -> _nodes.Made:
     return pool if node.arguments["keepdim"] else (pool, Node("flatten", "flatten", (pool.output,), "flatten"))
 
 
+def _upsample(node: TorchNode) -> Node:
+    x = _tensor(node, "input" if "input" in node.arguments else "self")
+    return _nodes.upsample(node, x, _shape(node, x))
+
+
 def _reshape(node: TorchNode) -> _nodes.Made:
     x = _tensor(node, "self")
+    return _nodes.reshape(node, x, _shape(node, x))
+
+
+def _shape(node: TorchNode, x: Tensor) -> Shape:
+    """Return the shape of a sample of the output."""
     if node.shape is None:
         raise refuse(node, f"it makes something else than samples from samples of {x.shape}", "keep the batch first")
-    return _nodes.reshape(node, x, node.shape)
+    return node.shape
 
 
 def _add(node: TorchNode) -> Node:
@@ -216,6 +226,8 @@ TRANSLATORS: dict[str, Translator] = {
     "aten.relu": _relu,
     "aten.squeeze": _reshape,
     "aten.unsqueeze": _reshape,
+    "aten.upsample_nearest1d": _upsample,
+    "aten.upsample_nearest2d": _upsample,
     "aten.view": _reshape,
     "getitem": _item,
 }
