@@ -14,7 +14,11 @@ static void learn_block(kg_chip_t *chip, kg_block_t *block, kg_span_t span) {
     *block = (kg_block_t){.span = span, .from = chip->block->span};
     block->by_branch = chip->block->span.end != 0 && kg_branches_to(chip->block, span.pc);
     block->special = span.pc == (chip->settings.lap & ~1u) ? KG_LAP : KG_PLAIN;
+    block->region = kg_region_of(chip, span.pc);
     kg_time_block(chip, block);
+    if (block->region != 0) {
+        kg_note_literals(chip, block);
+    }
     const uint8_t *code = kg_code_at(chip, span);
     if (code != NULL && span.end - span.pc == 2 && (code[0] | code[1] << 8) == B_TO_ITSELF) {
         block->special |= KG_LOOP_FOREVER;
@@ -54,11 +58,11 @@ static KG_RARELY kg_block_t *look_up(kg_chip_t *chip, kg_span_t span) {
 
 // Most blocks go on where they went on last time.
 static kg_block_t *find_block(kg_chip_t *chip, kg_span_t span) {
-    uint32_t *next = &chip->block->next[span.pc == chip->block->span.end];
+    uint16_t *next = &chip->block->next[span.pc == chip->block->span.end];
     kg_block_t *block = &chip->blocks[*next];
     if (!fits(chip, block, span)) {
         block = look_up(chip, span);
-        *next = (uint32_t)(block - chip->blocks);
+        *next = (uint16_t)(block - chip->blocks);
     }
     return block;
 }
@@ -92,7 +96,7 @@ static void refuse(kg_chip_t *chip, const kg_block_t *block, kg_special_t specia
 
 // Unicorn has translated the block without a watch on its variable instructions: it runs again.
 static void translate_again(kg_chip_t *chip, kg_block_t *block) {
-    block->special &= (uint16_t)~KG_UNWATCHED;
+    block->special &= (uint8_t)~KG_UNWATCHED;
     if (kg_watch_variable(chip, block->span)) {
         chip->again = block->span;
         chip->stopping = true;
@@ -133,6 +137,9 @@ void kg_block_hook(uc_engine *uc, uint64_t address, uint32_t size, void *user) {
     }
     if (chip->targets != NULL && chip->block->flow != KG_STRAIGHT) {
         chip->state.cycles += kg_predict(chip, span.pc);
+    }
+    if (block->region != 0) {
+        chip->state.cycles += kg_fetch(chip, block);
     }
     chip->state.instructions += block->instructions;
     chip->state.cycles += block->cycles;

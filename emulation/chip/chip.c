@@ -38,11 +38,13 @@ kg_chip_t *kg_chip_create(const kg_settings_t *settings) {
     chip->settings = *settings;
     chip->blocks = calloc(KG_BLOCKS + 1, sizeof *chip->blocks);
     chip->steps = calloc(KG_STEPS, sizeof *chip->steps);
+    chip->literals = calloc(KG_LITERALS, sizeof *chip->literals);
     chip->variable = calloc(KG_VARIABLE, sizeof *chip->variable);
     if (settings->fetch.targets > 0) {
         chip->targets = calloc(settings->fetch.targets, sizeof *chip->targets);
     }
-    if (chip->blocks == NULL || chip->steps == NULL || chip->variable == NULL || !open_core(chip)) {
+    bool made = chip->blocks != NULL && chip->steps != NULL && chip->variable != NULL;
+    if (!made || chip->literals == NULL || !open_core(chip)) {
         kg_chip_destroy(chip);
         return NULL;
     }
@@ -66,9 +68,11 @@ void kg_chip_destroy(kg_chip_t *chip) {
         free(chip->peripherals[i].state);
     }
     kg_wire_free(chip);
+    kg_free_caches(chip);
     free(chip->blocks);
     free(chip->steps);
     free(chip->variable);
+    free(chip->literals);
     free(chip->targets);
     free(chip);
 }

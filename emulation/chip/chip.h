@@ -40,6 +40,7 @@ typedef struct {
     uint16_t kind;    // index of its kg_cost_t
     uint8_t flow;     // kg_flow_t
     uint8_t fpu;      // needs the floating point unit
+    uint8_t literal;  // loads a constant that lies near it
     kg_operand_t operands[KG_OPERANDS];
 } kg_row_t;
 
@@ -145,6 +146,15 @@ typedef struct {
     uint64_t instructions, cycles, runs;
 } kg_step_count_t;
 
+// A cache, or (with one set and one way) a buffer that reads whole lines.
+typedef struct {
+    uint32_t sets, ways;            // a power of two each
+    uint32_t line_shift;            // log2 of the bytes of a line
+    uint32_t fill;                  // cycles until a line is there
+    uint32_t fill_next;             // the same if the line behind it was the last to be read
+    uint32_t on_register, on_mask;  // it works while one of these bits is set; 0: always
+} kg_lines_t;
+
 typedef struct kg_chip kg_chip_t;
 
 // The sizes of the structs above, 16 bits each: Python compares them with its own.
@@ -165,6 +175,15 @@ KG_EXPORT bool kg_chip_add(kg_chip_t *chip, const char *model, uint32_t base, ui
 // Map registers that remember what is written; offsets[i] also reads the bits of values[i] as ones.
 KG_EXPORT bool kg_chip_add_stub(kg_chip_t *chip, uint32_t base, uint32_t size,
                                 const uint32_t *offsets, const uint32_t *values, size_t count);
+
+// Add a cache or buffer; the first is number 1. Then say what serves code and data of a memory: two
+// numbers each, the second of which serves while the first is off; 0: no waiting.
+KG_EXPORT bool kg_chip_add_cache(kg_chip_t *chip, const kg_lines_t *how);
+KG_EXPORT bool kg_chip_time_memory(kg_chip_t *chip, uint32_t base, uint32_t size,
+                                   const uint8_t *code, const uint8_t *data);
+
+// Pages of such a memory that hold only data: their loads wait, too. (Constants between code do.)
+KG_EXPORT bool kg_chip_time_data(kg_chip_t *chip, uint32_t base, uint32_t size);
 
 // Names of the models that kg_chip_add knows; NULL ends the list.
 KG_EXPORT const char *kg_chip_model(size_t index);

@@ -134,6 +134,7 @@ static bool on_page(uc_engine *uc, uint64_t page, uc_mem_type type, uc_tlb_entry
     }
     kg_memory_t *memory = kg_find_memory(chip, (uint32_t)page, 1);
     bool data = memory != NULL && memory->permissions == KG_ACCESS_WRITE;
+    data = data || kg_is_timed_data(chip, (uint32_t)page);
     if (data && type == UC_MEM_FETCH) {
         kg_fault(chip, KG_FAULT_NOT_CODE, kg_register(chip, UC_ARM_REG_PC), 0, 0);
         return false;

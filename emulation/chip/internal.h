@@ -9,6 +9,8 @@
 
 #define KG_RARELY __attribute__((noinline, cold))  // keeps the way of most blocks short
 #define KG_MEMORIES 16
+#define KG_CACHES 16
+#define KG_LITERALS 65535
 #define KG_PERIPHERALS 64
 #define KG_BLOCKS 65536   // entries of the block table, a power of two
 #define KG_VARIABLE 2048  // instructions whose cost is known only when they run
@@ -24,11 +26,13 @@ typedef struct {
 typedef struct {
     kg_span_t span, from;  // from.end is 0 where nothing ran before
     uint16_t instructions;
-    uint16_t cycles;   // from the end of the block before
-    uint16_t special;  // kg_special_t
-    uint8_t flow;      // kg_flow_t of its last instruction; conditional if an IT made it so
-    bool by_branch;    // the block before has branched here
-    uint32_t next[2];  // entries of the blocks that ran behind it last: elsewhere, and at its end
+    uint16_t cycles;  // from the end of the block before
+    uint8_t region;   // whose code waits for its memory: its number; 0: none
+    uint8_t special;  // kg_special_t
+    uint8_t flow;     // kg_flow_t of its last instruction; conditional if an IT made it so
+    bool by_branch;   // the block before has branched here
+    uint16_t literals, literal_count;  // where its constants stand in the chip's list
+    uint16_t next[2];  // entries of the blocks that ran behind it last: elsewhere, and at its end
 } kg_block_t;
 
 typedef enum {
@@ -92,6 +96,28 @@ typedef struct {
     uint32_t counter;  // 2 and 3: expected to be taken
 } kg_target_t;
 
+typedef struct {
+    kg_lines_t how;
+    bool on;
+    uint32_t last;    // line that was used last
+    uint32_t filled;  // line that was read last
+    uint32_t *lines;  // by set, most recently used first
+} kg_cache_t;
+
+// A memory that makes code or data wait; see kg_chip_time_memory.
+typedef struct {
+    kg_chip_t *chip;
+    uint32_t base, size;
+    uint8_t code[2], data[2];
+} kg_region_t;
+
+// Part of such a memory that holds no code: its loads are seen.
+typedef struct {
+    const kg_region_t *region;
+    uint32_t base, size;
+    const uint8_t *bytes;
+} kg_data_t;
+
 // The host's end of a UART.
 typedef struct {
     uint8_t *input;  // grows
@@ -123,6 +149,14 @@ struct kg_chip {
     uint32_t vector_table;  // VTOR
     kg_memory_t memories[KG_MEMORIES];
     size_t memory_count;
+    kg_cache_t caches[KG_CACHES];
+    size_t cache_count;
+    kg_region_t regions[KG_MEMORIES];
+    size_t region_count;
+    kg_data_t data[KG_MEMORIES];
+    size_t data_count;
+    uint32_t *literals;
+    size_t literal_count;
     kg_peripheral_t peripherals[KG_PERIPHERALS];
     size_t peripheral_count;
     kg_peripheral_t *scb;    // gets the fault status
@@ -161,6 +195,15 @@ uint32_t kg_find_special(kg_chip_t *chip, kg_span_t span, kg_special_t special);
 
 // variable.c
 bool kg_watch_variable(kg_chip_t *chip, kg_span_t span);
+
+// caches.c
+uint32_t kg_fetch(kg_chip_t *chip, const kg_block_t *block);
+uint32_t kg_wait_for_data(const kg_region_t *region, uint32_t address);
+void kg_note_literals(kg_chip_t *chip, kg_block_t *block);
+bool kg_is_timed_data(const kg_chip_t *chip, uint32_t address);
+uint8_t kg_region_of(const kg_chip_t *chip, uint32_t pc);
+void kg_switch_caches(kg_chip_t *chip, uint32_t address, uint32_t value);
+void kg_free_caches(kg_chip_t *chip);
 
 // blocks.c
 void kg_block_hook(uc_engine *uc, uint64_t address, uint32_t size, void *user);

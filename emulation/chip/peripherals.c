@@ -37,7 +37,9 @@ static void on_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t val
     (void)uc;
     (void)size;
     kg_peripheral_t *self = user;
-    self->write(self, (uint32_t)offset & ~3u, (uint32_t)value << 8 * (offset & 3));
+    uint32_t word = (uint32_t)value << 8 * (offset & 3);
+    self->write(self, (uint32_t)offset & ~3u, word);
+    kg_switch_caches(self->chip, self->base + ((uint32_t)offset & ~3u), word);
 }
 
 static kg_peripheral_t *add(kg_chip_t *chip, kg_model_t create, uint32_t base, uint32_t size) {

@@ -182,7 +182,7 @@ void kg_time_block(kg_chip_t *chip, kg_block_t *block) {
     block->flow = KG_STRAIGHT;
     while (kg_next_instruction(&reader, &now)) {
         issue(&pipe, &now);
-        block->special = (uint16_t)(block->special | special_of(&now));
+        block->special = (uint8_t)(block->special | special_of(&now));
         block->flow = now.in_it && kg_branches(&now) ? KG_CONDITIONAL : now.row->flow;
         block->instructions++;
     }

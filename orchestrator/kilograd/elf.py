@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from kilograd.platforms.board import Board, Memory
 
 
+PAGE = 4096
+"""The virtual chip treats memory by pages of this size."""
+
+
 @dataclass(frozen=True)
 class RamUse:
     """Bytes of RAM by segment; `limit` is what the board has."""
@@ -77,6 +81,25 @@ def memory_use(elf: Path, board: Board) -> MemoryUse:
         RamUse(features, trained, stack, ram - features - trained - stack, ram, board.ram.size),
         FlashUse(weights, flash - weights, flash, board.flash.size),
     )
+
+
+def data_pages(elf: Path, memory: Memory) -> list[tuple[int, int]]:
+    """Return the ranges (first, end) of a memory's pages on which a firmware has data, but no code."""
+    pages: dict[int, bool] = {}
+    with elf.open("rb") as stream:
+        for section in _open(stream, elf).iter_sections():
+            flags, first, size = section["sh_flags"], section["sh_addr"], section["sh_size"]
+            if flags & SH_FLAGS.SHF_ALLOC and size > 0 and memory.base <= first < memory.end:
+                code = bool(flags & SH_FLAGS.SHF_EXECINSTR)
+                for page in range(first // PAGE, (first + size - 1) // PAGE + 1):
+                    pages[page] = pages.get(page, False) or code
+    ranges: list[tuple[int, int]] = []
+    for page in sorted(page for page, code in pages.items() if not code):
+        if ranges and ranges[-1][1] == page * PAGE:
+            ranges[-1] = (ranges[-1][0], (page + 1) * PAGE)
+        else:
+            ranges.append((page * PAGE, (page + 1) * PAGE))
+    return ranges
 
 
 def symbols(elf: Path) -> tuple[Symbol, ...]:

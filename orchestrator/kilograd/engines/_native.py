@@ -55,6 +55,7 @@ class _Row(Structure):
         ("kind", c_uint16),
         ("flow", c_uint8),
         ("fpu", c_uint8),
+        ("literal", c_uint8),
         ("operands", _Operand * OPERANDS),
     )
 
@@ -102,6 +103,14 @@ class Settings(Structure):
     )
 
 
+class Lines(Structure):
+    """A cache, or a buffer that reads whole lines."""
+
+    _fields_ = tuple(
+        (name, c_uint32) for name in ("sets", "ways", "line_shift", "fill", "fill_next", "on_register", "on_mask")
+    )
+
+
 class Fault(Structure):
     """What the core refused, and its registers at that moment."""
 
@@ -138,6 +147,9 @@ _FUNCTIONS = {
     "kg_chip_alias": (c_bool, c_void_p, c_uint32, c_uint32),
     "kg_chip_add": (c_bool, c_void_p, c_char_p, c_uint32, c_uint32),
     "kg_chip_add_stub": (c_bool, c_void_p, c_uint32, c_uint32, POINTER(c_uint32), POINTER(c_uint32), c_size_t),
+    "kg_chip_add_cache": (c_bool, c_void_p, POINTER(Lines)),
+    "kg_chip_time_memory": (c_bool, c_void_p, c_uint32, c_uint32, c_char_p, c_char_p),
+    "kg_chip_time_data": (c_bool, c_void_p, c_uint32, c_uint32),
     "kg_chip_model": (c_char_p, c_size_t),
     "kg_chip_poke": (c_bool, c_void_p, c_uint32, c_char_p, c_uint32),
     "kg_chip_peek": (c_bool, c_void_p, c_uint32, c_char_p, c_uint32),
@@ -207,6 +219,7 @@ def _row(row: Row, timing: Timing) -> _Row:
     made.kind = timing.classes.index(row.kind)
     made.flow = FLOWS.index(kind.flow)
     made.fpu = kind.fpu
+    made.literal = kind.literal
     for index, operand in enumerate(row.operands):
         bits = (c_uint8 * BITS)(*operand.bits)
         made.operands[index] = _Operand(bits, len(operand.bits), operand.first, operand.access)

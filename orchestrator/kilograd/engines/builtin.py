@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from kilograd.platforms.board import Board, Memory, Peripheral
+    from kilograd.platforms.board import Board, Lines, Memory, Peripheral
 
 READ_BYTES = 1 << 16
 SLICES_PER_SECOND = 20
@@ -58,8 +58,19 @@ class BuiltinEngine:
     window = 64
     ticks_per_instruction: float | None = None
 
-    def __init__(self, elf: Path, board: Board, *, time_limit_s: float = 60.0) -> None:
+    def __init__(self, elf: Path, board: Board, *, time_limit_s: float = 60.0, ideal_memory: bool = False) -> None:
+        """
+        Make a chip at reset.
+
+        Args:
+            elf: the firmware.
+            board: what it runs on.
+            time_limit_s: virtual seconds that the firmware may be silent.
+            ideal_memory: no memory makes code or data wait; faster, and independent of where code lies.
+
+        """
         self._elf = elf
+        self._ideal_memory = ideal_memory
         self._board = board
         self._limit = int(time_limit_s * board.clock_hz)
         self._library = _native.library()
@@ -188,6 +199,8 @@ class BuiltinEngine:
             self._map(memory)
         for peripheral in self._board.peripherals:
             self._add(peripheral)
+        if not self._ideal_memory:
+            self._time_memories()
         self._load()
         if not self._library.kg_chip_reset(self._handle()):
             message = "unicorn cannot watch the memory of the virtual chip"
@@ -219,6 +232,19 @@ class BuiltinEngine:
         if not added:
             message = f"{self._board.name}.repl: {peripheral.name} cannot be mapped at {peripheral.base:#010x}"
             raise KilogradError(message, "peripherals start at multiples of 4 KB and do not overlap")
+
+    def _time_memories(self) -> None:
+        numbers = {name: number for number, name in enumerate(self._board.lines, start=1)}
+        done = [self._library.kg_chip_add_cache(self._handle(), _lines(how)) for how in self._board.lines.values()]
+        for waits in self._board.waits:
+            code, data = (bytes([*(numbers[name] for name in names), 0, 0])[:2] for names in (waits.code, waits.data))
+            place = (waits.memory.base, waits.memory.size)
+            done.append(self._library.kg_chip_time_memory(self._handle(), *place, code, data))
+            pages = elf_file.data_pages(self._elf, waits.memory) if waits.data else []
+            done += [self._library.kg_chip_time_data(self._handle(), first, end - first) for first, end in pages]
+        if not all(done):
+            message = f"{self._board.name}: its memories cannot be timed"
+            raise KilogradError(message, "the virtual chip has room for 16 caches and buffers")
 
     def _load(self) -> None:
         with self._elf.open("rb") as stream:
@@ -267,6 +293,18 @@ class BuiltinEngine:
             _native.INTERRUPTS: "enabled an interrupt, which the virtual chip does not have",
         }.get(state.reason, f"made unicorn fail (error {state.error})")
         return KilogradError(f"the firmware on {self._board.name} {why}", f"it is at {self._place(state.pc)}")
+
+
+def _lines(how: Lines) -> _native.Lines:
+    return _native.Lines(
+        sets=how.bytes // (how.ways * how.line_bytes),
+        ways=how.ways,
+        line_shift=how.line_bytes.bit_length() - 1,
+        fill=how.fill,
+        fill_next=how.fill_next,
+        on_register=how.on_register,
+        on_mask=how.on_mask,
+    )
 
 
 def ready_bits(peripheral: Peripheral) -> Mapping[int, int] | None:

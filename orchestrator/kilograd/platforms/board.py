@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from kilograd import paths
 from kilograd.errors import KilogradError
@@ -16,6 +16,7 @@ from kilograd.platforms.repl import Entry, Value, read_repl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
 Core = Literal["cortex-m0plus", "cortex-m4", "cortex-m7"]
 MemoryKind = Literal["flash", "ram", "rom"]
@@ -53,6 +54,28 @@ class Peripheral:
 
 
 @dataclass(frozen=True)
+class Lines:
+    """A cache or a buffer: lines of `line_bytes` that take `fill` cycles to read."""
+
+    bytes: int
+    ways: int
+    line_bytes: int
+    fill: int
+    fill_next: int
+    on_register: int
+    on_mask: int
+
+
+@dataclass(frozen=True)
+class Waits:
+    """What serves code and data of a memory: names of lines; the second serves while the first is off."""
+
+    memory: Memory
+    code: tuple[str, ...]
+    data: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Board:
     """Everything kilograd knows about one board."""
 
@@ -78,6 +101,10 @@ class Board:
     qemu_machine: str | None
     """What QEMU calls this board: None where it does not know it."""
     folder: Path
+    lines: Mapping[str, Lines]
+    """Caches and buffers, by name."""
+    waits: tuple[Waits, ...]
+    """Memories that make code or data wait."""
 
 
 class _Strict(BaseModel):
@@ -89,6 +116,35 @@ class _MemorySettings(_Strict):
     ram: str
     rom: tuple[str, ...] = ()
     executable: tuple[str, ...] = ()
+
+
+class _Switch(_Strict):
+    peripheral: str
+    offset: int = Field(ge=0, multiple_of=4)
+    mask: int = Field(gt=0)
+
+
+class _Lines(_Strict):
+    bytes: int = Field(gt=0)
+    ways: int = Field(default=1, gt=0)
+    line_bytes: int = Field(gt=0)
+    fill: int = Field(ge=0)
+    fill_next: int | None = Field(default=None, ge=0)
+    on: _Switch | None = None
+    source: str
+
+    @model_validator(mode="after")
+    def _powers_of_two(self) -> Self:
+        sets = self.bytes // (self.ways * self.line_bytes)
+        if sets * self.ways * self.line_bytes != self.bytes or any(n & (n - 1) for n in (sets, self.line_bytes)):
+            message = "bytes must be sets x ways x line_bytes, with powers of two for sets and line_bytes"
+            raise ValueError(message)
+        return self
+
+
+class _Waits(_Strict):
+    code: tuple[str, ...] = Field(default=(), max_length=2)
+    data: tuple[str, ...] = Field(default=(), max_length=2)
 
 
 class _Power(_Strict):
@@ -111,6 +167,8 @@ class BoardFile(_Strict):
     stack_bytes: int = Field(default=2048, gt=0)
     power: _Power | None = None
     qemu_machine: str | None = None
+    lines: dict[str, _Lines] = {}
+    waits: dict[str, _Waits] = {}
 
 
 def boards() -> tuple[str, ...]:
@@ -135,6 +193,7 @@ def load_board(name: str) -> Board:
         raise KilogradError(message, hint)
     entries = [entry for entry in read_repl(repl) if entry.addresses]
     memories = tuple(_memory(entry, settings.memory, repl) for entry in entries if _is_memory(entry))
+    peripherals = tuple(_peripheral(entry) for entry in entries if not _is_memory(entry))
     return Board(
         name=folder.name,
         title=settings.title,
@@ -143,7 +202,7 @@ def load_board(name: str) -> Board:
         compile_flags=settings.compile_flags,
         port=settings.port,
         memories=memories,
-        peripherals=tuple(_peripheral(entry) for entry in entries if not _is_memory(entry)),
+        peripherals=peripherals,
         flash=_find(memories, settings.memory.flash, folder),
         ram=_find(memories, settings.memory.ram, folder),
         vector_table=settings.vector_table,
@@ -153,6 +212,8 @@ def load_board(name: str) -> Board:
         volts=settings.power.volts if settings.power else None,
         qemu_machine=settings.qemu_machine,
         folder=folder,
+        lines={name: _lines(settings, name, peripherals, folder) for name in settings.lines},
+        waits=tuple(_waits(settings, name, memories, folder) for name in settings.waits),
     )
 
 
@@ -196,6 +257,28 @@ def _memory(entry: Entry, settings: _MemorySettings, repl: Path) -> Memory:
 def _peripheral(entry: Entry) -> Peripheral:
     size = entry.properties.get("size", REGISTER_BLOCK)
     return Peripheral(entry.name, entry.kind, entry.addresses[0], int(size), entry.properties)
+
+
+def _lines(settings: BoardFile, name: str, peripherals: tuple[Peripheral, ...], folder: Path) -> Lines:
+    how = settings.lines[name]
+    register = mask = 0
+    if how.on is not None:
+        places = {peripheral.name: peripheral.base for peripheral in peripherals}
+        if how.on.peripheral not in places:
+            message = f"{folder / 'board.toml'}: lines.{name}.on: {how.on.peripheral!r} is not in {folder.name}.repl"
+            raise KilogradError(message, f"peripherals there: {', '.join(sorted(places))}")
+        register, mask = places[how.on.peripheral] + how.on.offset, how.on.mask
+    following = how.fill if how.fill_next is None else how.fill_next
+    return Lines(how.bytes, how.ways, how.line_bytes, how.fill, following, register, mask)
+
+
+def _waits(settings: BoardFile, name: str, memories: tuple[Memory, ...], folder: Path) -> Waits:
+    how = settings.waits[name]
+    for used in (*how.code, *how.data):
+        if used not in settings.lines:
+            message = f"{folder / 'board.toml'}: waits.{name}: there are no lines {used!r}"
+            raise KilogradError(message, f"lines: {', '.join(settings.lines)}")
+    return Waits(_find(memories, name, folder), how.code, how.data)
 
 
 def _find(memories: tuple[Memory, ...], name: str, folder: Path) -> Memory:

@@ -69,6 +69,7 @@ class InstructionClass(_Strict):
 
     flow: Flow = "straight"
     fpu: bool = False
+    literal: bool = False
 
 
 class EarlyOut(_Strict):

@@ -67,9 +67,9 @@ def assemble(code: str, name: str, folder: Path) -> Path:
     return elf
 
 
-def start(code: str, name: str, folder: Path) -> BuiltinEngine:
+def start(code: str, name: str, folder: Path, *, ideal_memory: bool = True) -> BuiltinEngine:
     """Return a chip at reset with a piece of assembly."""
-    return BuiltinEngine(assemble(code, name, folder), board(name))
+    return BuiltinEngine(assemble(code, name, folder), board(name), ideal_memory=ideal_memory)
 
 
 def count(code: str, name: str, folder: Path) -> tuple[int, int]:
@@ -78,6 +78,16 @@ def count(code: str, name: str, folder: Path) -> tuple[int, int]:
         assert "has halted" in chip.advance(10_000_000)
         assert "has halted" in empty.advance(10_000_000)
         return chip.instructions - empty.instructions, chip.cycles - empty.cycles
+
+
+def waits(code: str, name: str, folder: Path) -> int:
+    """Return the cycles that a piece of assembly waits for memories, from reset on."""
+    cycles = []
+    for ideal_memory in (False, True):
+        with start(code, name, folder, ideal_memory=ideal_memory) as chip:
+            assert "has halted" in chip.advance(100_000_000)
+            cycles.append(chip.cycles)
+    return cycles[0] - cycles[1]
 
 
 def ram(chip: BuiltinEngine, offset: int, name: str) -> int:
