@@ -43,7 +43,7 @@ def _measure(elf: Path, board: Board, instructions: int, *, ideal_memory: bool) 
             engine.advance(CHUNK_CYCLES)
         seconds = time.process_time() - start
         ran, cycles = engine.instructions - first, engine.cycles - first_cycles
-    return {"mips": round(ran / seconds / 1e6, 1), "instructions": ran, "cycles": cycles}
+    return {"mips": round(ran / seconds / 1e6, 1), "instructions": ran, "cycles": cycles, "seconds": round(seconds, 3)}
 
 
 def _build(board: Board, folder: Path) -> Path:

@@ -133,12 +133,10 @@ def test_writes_to_data_in_flash_and_its_execution_still_fault(tmp_path: Path) -
             chip.read()
 
 
-def test_the_benchmark_shows_both_speeds() -> None:
-    """With the board's caches on, a small kernel waits for its first round only."""
+def test_a_kernel_that_fits_into_the_caches_hardly_waits() -> None:
+    """The benchmark switches the caches of the board on: it waits for its first round only."""
     result = bench_engine.bench(M7, instructions=10_000_000)
 
-    assert min(result["mips"], result["mips_with_memory"]) > 0
-    assert result["instructions_with_memory"] >= 10_000_000
     ratio = result["cycles_with_memory"] / result["instructions_with_memory"]
     assert ratio == pytest.approx(result["cycles"] / result["instructions"], rel=0.1)
 
