@@ -23,6 +23,12 @@ kg_add_outer_u8_fn kg_best_u8_add_outer;
 kg_add_row_u8_fn kg_best_u8_add_row_host;
 kg_add_outer_u8_fn kg_best_u8_add_outer_host;
 
+// The same with buffers of 8 bits; of 32 bits, whose g_shift is always 0: sums are exact.
+kg_add_row_u8_fn kg_best_g8_u8_add_row;
+kg_add_outer_u8_fn kg_best_g8_u8_add_outer;
+kg_add_row_u8_fn kg_best_g32_u8_add_row;
+kg_add_outer_u8_fn kg_best_g32_u8_add_outer;
+
 // Recipe paper: g[k] += s_e s_x sum in float, and the row's statistics.
 kg_add_row_u8_fn kg_paper_u8_add_row;
 kg_add_outer_u8_fn kg_paper_u8_add_outer;

@@ -40,7 +40,7 @@ typedef struct {
     kg_matrix_t matrix;
     uint8_t *w;                       // (rows, columns); NULL, as g, where only biases train
     int32_t *b;                       // (rows), unit s_w s_x
-    void *g;                          // (rows, columns): int16_t (recipe best) or float
+    void *g;                          // (rows, columns): int8_t, int16_t, int32_t (best) or float
     int32_t *gb;                      // (rows): sum of (e - 128)
     kg_row_statistics_t *statistics;  // (rows), recipe paper only
     float *bias_momentum;             // (rows), recipes sgd_m and sgd_m_qas only

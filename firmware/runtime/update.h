@@ -8,7 +8,10 @@
 
 // Recipe best: w -= rate (g - mean) / deviation per row, both of the buffer itself; g keeps 7/8 as
 // momentum.
+// Gradient buffers of uint8 layers have 16 bits, or 8 (_g8), or 32 (_g32).
 void kg_step_best_u8_update(const void *args, kg_training_t *training);
+void kg_step_best_g8_u8_update(const void *args, kg_training_t *training);
+void kg_step_best_g32_u8_update(const void *args, kg_training_t *training);
 void kg_step_best_f32_update(const void *args, kg_training_t *training);
 
 // Recipe best where only biases train: b -= rate gb / rms of the layer's gb; gb keeps 7/8.

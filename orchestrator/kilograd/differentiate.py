@@ -9,7 +9,7 @@ from kilograd.errors import KilogradError
 from kilograd.losses import loss_of
 from kilograd.lowering import Lowering
 from kilograd.ops import operator
-from kilograd.recipes import check_recipe
+from kilograd.recipes import GRADIENT_BITS, check_recipe
 from kilograd.types import Program
 
 if TYPE_CHECKING:
@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def differentiate(
-    quantised: QuantisedGraph, trained: frozenset[str], recipe: str, kernels: Kernels, *, parameters: str = "all"
+    quantised: QuantisedGraph,
+    trained: frozenset[str],
+    recipe: str,
+    kernels: Kernels,
+    *,
+    parameters: str = "all",
+    gradient_bits: int = GRADIENT_BITS,
 ) -> Program:
     """
     Return the steps of one training sample and of the update, for the core of `kernels`.
@@ -29,10 +35,11 @@ def differentiate(
         recipe: the update rule, one of `recipes.RECIPES`.
         kernels: the kernels of one core.
         parameters: "all", or "biases": the weights of trained layers stay as they are.
+        gradient_bits: width of integer gradients, 8, 16 or 32.
 
     """
-    check_recipe(recipe, {quantised.weights[name].format.dtype for name in trained}, parameters)
-    low = Lowering(quantised, trained, recipe, kernels, parameters)
+    check_recipe(recipe, {quantised.weights[name].format.dtype for name in trained}, parameters, gradient_bits)
+    low = Lowering(quantised, trained, recipe, kernels, parameters, gradient_bits)
     graph = quantised.graph
     low.tensor(graph.input)
     for node in graph.nodes:

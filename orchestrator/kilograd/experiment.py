@@ -160,6 +160,9 @@ class Train(_Strict):
     parameters: Literal["all", "biases"] = Field(
         default="all", description="what of a trained layer learns: `biases` leaves its weights in flash"
     )
+    gradient_bits: Literal[8, 16, 32] = Field(
+        default=16, description="width of the gradient buffers of uint8 layers in recipe best; 32: exact sums"
+    )
     batch: int = Field(default=48, gt=0, description="training samples per weight update")
     epochs: int = Field(default=6, gt=0, description="passes over the training samples")
     steps: int = Field(default=480, gt=0, description="training samples that a virtual board sees at most")

@@ -11,7 +11,7 @@ from kilograd.generate import generate
 from kilograd.kernels import load_kernels
 from kilograd.plan import plan
 from kilograd.quantise import node_dtypes, quantise
-from kilograd.recipes import check_recipe
+from kilograd.recipes import GRADIENT_BITS, check_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,8 @@ class Settings:
     """Number formats of single layers."""
     parameters: str = "all"
     """What of a trained layer learns: "all", or "biases"."""
+    gradient_bits: int = GRADIENT_BITS
+    """Width of the gradients of uint8 layers in recipe best."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def check_settings(graph: Graph, settings: Settings) -> None:
     """Refuse at once what no program can be made of: unknown layers, or a recipe that does not support the formats."""
     trained = select_layers(graph, settings.layers)
     dtypes = node_dtypes(graph, settings.configuration, settings.formats)
-    check_recipe(settings.recipe, {dtypes[name] for name in trained}, settings.parameters)
+    check_recipe(settings.recipe, {dtypes[name] for name in trained}, settings.parameters, settings.gradient_bits)
 
 
 def make_steps(
@@ -65,7 +67,12 @@ def make_steps(
     moving = trained if settings.parameters == "all" else frozenset[str]()
     quantised = quantise(graph, settings.configuration, calibration, moving, rehearsed, settings.formats)
     program = differentiate(
-        quantised, trained, settings.recipe, load_kernels(core, kernels), parameters=settings.parameters
+        quantised,
+        trained,
+        settings.recipe,
+        load_kernels(core, kernels),
+        parameters=settings.parameters,
+        gradient_bits=settings.gradient_bits,
     )
     return quantised, trained, program
 

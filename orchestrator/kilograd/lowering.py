@@ -12,7 +12,7 @@ import numpy as np
 
 from kilograd.fixed_point import add_weights, requant
 from kilograd.ops import _rectifier
-from kilograd.recipes import find_recipe
+from kilograd.recipes import GRADIENT_BITS, find_recipe
 from kilograd.types import Address, Array, Buffer, Record, Step
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class Lowering:
     trained: frozenset[str]
     recipe: str
     kernels: Kernels
-    parameters: str
+    parameters: str = "all"
+    gradient_bits: int = GRADIENT_BITS
     buffers: dict[str, Buffer] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
     state: list[str] = field(default_factory=list)
@@ -86,6 +87,12 @@ class Lowering:
     def graph(self) -> Graph:
         """Return the graph that is lowered."""
         return self.quantised.graph
+
+    def function(self, prefixes: Mapping[str, str], suffix: str, verb: str) -> str:
+        """Return the name of a recipe's function, without kg_; integer gradients have one for each width."""
+        narrow = suffix == "u8" and self.rule.integer_gradients and self.parameters == "all"
+        width = f"_g{self.gradient_bits}" if narrow and self.gradient_bits != GRADIENT_BITS else ""
+        return f"{prefixes[suffix]}{width}_{suffix}_{verb}"
 
     def format(self, tensor: str) -> Format:
         """Return how a tensor is stored."""

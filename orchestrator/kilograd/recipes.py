@@ -27,8 +27,8 @@ class Recipe:
     """Prefix of the functions that add a sample's gradient to the buffer: kg_<prefix>_<format>_add_row."""
     update: Mapping[str, str]
     """Prefix of the update step: kg_step_<prefix>_<format>_update."""
-    gradient: str
-    """C type of the gradient buffer of uint8 layers."""
+    integer_gradients: bool = False
+    """Whether gradient buffers of uint8 layers hold integers, of 8, 16 or 32 bits."""
     statistics: bool = False
     """Whether rows have running statistics."""
     bias_momentum: bool = False
@@ -53,18 +53,18 @@ _SGD = {"u8": "sgd", "f32": "best"}  # recipe best adds float gradients just so
 
 RECIPES: Mapping[str, Recipe] = {
     "best": Recipe(
-        {"uint8": 5e-4}, "cosine", _both("best"), _both("best"), "int16_t", update_biases="update_biases"
+        {"uint8": 5e-4}, "cosine", _both("best"), _both("best"), integer_gradients=True, update_biases="update_biases"
     ),
     "paper": Recipe(
-        {"uint8": 1e-3}, "constant", _both("paper"), _both("paper"), "float", statistics=True,
+        {"uint8": 1e-3}, "constant", _both("paper"), _both("paper"), statistics=True,
         update_biases=None, fixed_errors=True,
     ),
     "sgd_m": Recipe(
-        {"uint8": 100.0, "float32": 0.03}, "cosine", _SGD, {"u8": "sgd_m", "f32": "sgd"}, "float",
+        {"uint8": 100.0, "float32": 0.03}, "cosine", _SGD, {"u8": "sgd_m", "f32": "sgd"},
         bias_momentum=True, formats=(UINT8, FLOAT32),
     ),
     "sgd_m_qas": Recipe(
-        {"uint8": 0.05}, "cosine", _SGD, {"u8": "sgd_m_qas", "f32": "sgd"}, "float",
+        {"uint8": 0.05}, "cosine", _SGD, {"u8": "sgd_m_qas", "f32": "sgd"},
         bias_momentum=True, formats=(UINT8, UINT8 | FLOAT32),
     ),
 }  # fmt: skip
@@ -78,9 +78,17 @@ def find_recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def check_recipe(name: str, dtypes: Iterable[str], parameters: str = "all") -> None:
-    """Refuse a recipe that does not support the number formats of the layers that train, or biases alone."""
+GRADIENT_BITS = 16
+"""Width of integer gradients where nothing else is asked for."""
+
+
+def check_recipe(name: str, dtypes: Iterable[str], parameters: str = "all", gradient_bits: int = GRADIENT_BITS) -> None:
+    """Refuse a recipe that does not support what is asked: formats of trained layers, biases alone, widths."""
     formats = frozenset(dtypes)
+    if gradient_bits != GRADIENT_BITS and not find_recipe(name).integer_gradients:
+        message = f"recipe {name} has no gradients of {gradient_bits} bits: its gradients are float32"
+        fitting = ", ".join(other for other, recipe in RECIPES.items() if recipe.integer_gradients)
+        raise KilogradError(message, f"train.gradient_bits is a choice of train.recipe: {fitting}")
     if parameters == "biases" and find_recipe(name).update_biases is None:
         message = f"recipe {name} cannot train biases alone: their step depends on the gradients of the weights"
         fitting = ", ".join(other for other, recipe in RECIPES.items() if recipe.update_biases is not None)

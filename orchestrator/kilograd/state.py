@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kilograd.types import Graph, Program, Value
 
-DTYPES = {"uint8_t": np.uint8, "int16_t": np.int16, "int32_t": np.int32, "float": np.float32}
+DTYPES = {"uint8_t": np.uint8, "int8_t": np.int8, "int16_t": np.int16, "int32_t": np.int32, "float": np.float32}
 
 
 def split_state(program: Program, state: bytes) -> dict[str, bytes]:

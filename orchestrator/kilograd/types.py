@@ -152,7 +152,7 @@ class Buffer:
 
 
 SCALAR_BYTES = 4
-CTYPE_BYTES = {"uint8_t": 1, "int16_t": 2, "int32_t": 4, "float": 4, "kg_row_statistics_t": 16}
+CTYPE_BYTES = {"uint8_t": 1, "int8_t": 1, "int16_t": 2, "int32_t": 4, "float": 4, "kg_row_statistics_t": 16}
 
 
 @dataclass(frozen=True)

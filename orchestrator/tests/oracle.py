@@ -59,9 +59,15 @@ class Oracle(StateBytes):
     """A uint8 network in training."""
 
     def __init__(
-        self, quantised: QuantisedGraph, trained: frozenset[str], recipe: str = "best", parameters: str = "all"
+        self,
+        quantised: QuantisedGraph,
+        trained: frozenset[str],
+        recipe: str = "best",
+        parameters: str = "all",
+        bits: int = 16,
     ) -> None:
         self.quantised, self.trained, self.recipe, self.parameters = quantised, trained, recipe, parameters
+        self.bits = bits
         self.graph = quantised.graph
         self.seed = self.samples = self.updates = 0
         self.producer = {node.output: node for node in self.graph.nodes}
@@ -97,6 +103,7 @@ class Oracle(StateBytes):
         )  # fmt: skip
         layer.g = np.zeros(layer.w.shape, self.kind)
         layer.gb = np.zeros(rows, np.int64)
+        layer.bits, layer.g_shift = self.bits, {8: 14, 16: 6, 32: 0}[self.bits]
         layer.statistics, layer.bias_momentum = np.zeros((rows, 4)), np.zeros(rows, F)
         layer.forward = layer.w_scale * layer.x_scale / layer.y_scale
         return layer
@@ -318,7 +325,7 @@ class Oracle(StateBytes):
         rows = (errors != 0).any(axis=1)
         if self.recipe == "best":
             u = self._draw(layer, self.samples, GRADIENT)
-            added = narrow(layer.g + ((sums + top_bits(u, layer.g_shift)) >> layer.g_shift))
+            added = narrow(layer.g + ((sums + top_bits(u, layer.g_shift)) >> layer.g_shift), self.bits)
             layer.g[rows] = added[rows]
         elif self.recipe != "paper":
             layer.g += self.step(error) * layer.x_scale * sums.astype(F)

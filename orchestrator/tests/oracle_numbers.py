@@ -17,6 +17,7 @@ F = np.float32
 ZERO = F(0)
 ONE = F(1)
 INT16_MAX = 32767
+GRADIENT_LIMITS = {8: 127, 16: INT16_MAX, 32: 2**30 - 1}
 
 
 def fraction(factor: F) -> tuple[int, int]:
@@ -65,9 +66,10 @@ def top_bits(numbers: Array, bits: int) -> Array:
     return numbers >> (32 - bits)
 
 
-def narrow(value: Array) -> Array:
-    """Saturate to the range of a gradient."""
-    return np.clip(value, -INT16_MAX, INT16_MAX)
+def narrow(value: Array, bits: int = 16) -> Array:
+    """Saturate to the range of a gradient of so many bits."""
+    largest = GRADIENT_LIMITS[bits]
+    return np.clip(value, -largest, largest)
 
 
 def multiply_15(value: Array, factor: F) -> Array:

@@ -33,6 +33,7 @@ class StateBytes:
     needs_error: set[str]
     recipe: str
     parameters: str
+    bits: int
     layers: dict[str, Layer]
     scales: dict[str, Scale]
     joins: dict[str, Join]
@@ -50,7 +51,7 @@ class StateBytes:
     @property
     def stored(self) -> type:
         """Return the type of gradients in the state."""
-        return np.int16 if self.recipe == "best" else F
+        return {8: np.int8, 16: np.int16, 32: np.int32}[self.bits] if self.recipe == "best" else F
 
     def dump(self) -> Parts:
         """Return every object of the state."""

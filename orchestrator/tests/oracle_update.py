@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oracle_numbers import INT16_MAX, ZERO, Array, F, multiply_15, narrow, nearest, requant, top_bits
+from oracle_numbers import GRADIENT_LIMITS, ZERO, Array, F, multiply_15, narrow, nearest, requant, top_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,7 @@ class Layer:
     stream: int = 0
     g: Array = field(default_factory=lambda: np.zeros(0))
     gb: Array = field(default_factory=lambda: np.zeros(0))
+    bits: int = 16
     g_shift: int = FIRST_SHIFT
     e_exponent: int = OUTPUT_EXPONENT
     forward: F = ZERO
@@ -114,9 +115,9 @@ def _follow_exponent(layer: Layer, error: Scale, draw: Draw) -> None:
         return
     layer.e_exponent = error.exponent
     unit = layer.g_shift - change
-    layer.g_shift = min(max(unit, 0), LARGEST_SHIFT)
+    layer.g_shift = min(max(unit, 0), LARGEST_SHIFT) if layer.bits < 32 else 0
     if layer.g_shift != unit:
-        _shift(layer, max(min(layer.g_shift - unit, 30), -15), draw)
+        _shift(layer, max(min(layer.g_shift - unit, 30), -15 if layer.bits < 32 else -30), draw)
     layer.gb = requant(layer.gb, F(2.0**-change))
 
 
@@ -124,13 +125,13 @@ def _shift(layer: Layer, by: int, draw: Draw) -> None:
     if by > 0:
         layer.g = (layer.g + top_bits(draw(RESCALE), by)) >> by
     else:
-        layer.g = narrow(layer.g << -by)
+        layer.g = narrow(layer.g << -by, layer.bits)
 
 
 def _update_row(layer: Layer, row: int, peak: int, rate: F, u: Array) -> tuple[bool, bool]:
     """Step one row; tell whether weights have left the range below and above."""
     g, columns = layer.g[row], layer.g.shape[1]
-    halve = int(peak > INT16_MAX // 2)
+    halve = max(0, peak.bit_length() - 14)
     mean = int(np.fix(int(g.sum()) / columns))
     d = (g - mean) >> halve
     deviation = np.sqrt(F(int((d * d).sum())) / F(columns)) * F(1 << halve)
@@ -148,11 +149,13 @@ def _update_row(layer: Layer, row: int, peak: int, rate: F, u: Array) -> tuple[b
 
 def _rescale(layer: Layer, peak: int, draw: Draw) -> None:
     """Choose the unit of g so that 3/2 of the largest value before the decay fits, and no bit is wasted."""
-    need = peak * 3 // 2
-    by = int(need > INT16_MAX)
-    if by == 0:
-        while layer.g_shift + by > 0 and need * 2 ** (1 - by) < INT16_MAX:
-            by -= 1
+    need, most, by = peak * 3 // 2, GRADIENT_LIMITS[layer.bits], 0
+    if layer.bits == 32:
+        return
+    while need >> by > most:
+        by += 1
+    while by <= 0 and layer.g_shift + by > 0 and need * 2 ** (1 - by) < most:
+        by -= 1
     if peak == 0 or by == 0 or layer.g_shift + by > LARGEST_SHIFT:
         return
     _shift(layer, by, draw)

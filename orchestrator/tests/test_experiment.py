@@ -38,6 +38,7 @@ MISTAKES = [
     ('[train]\nparameters = "weights"', 7, ["train.parameters", "'all' or 'biases'"], ["flash"]),
     ('[train]\nformats = {fc1 = "int4"}', 7, ["train.formats.fc1", "'uint8' or 'float32'", "'int4'"], ["formats"]),
     ('[train]\nformats = "uint8"', 7, ["train.formats", "a table"], ["by name"]),
+    ("[train]\ngradient_bits = 4", 7, ["train.gradient_bits", "8, 16 or 32", "4"], ["exact sums"]),
     ("[train]\nlayers = true", 7, ["train.layers", '"all"', "a list of layer names"], []),
     ("[train]\nlayers = 0", 7, ["train.layers", '"all"'], []),
     ("[train]\nlayers = []", 7, ["train.layers", '"all"'], []),

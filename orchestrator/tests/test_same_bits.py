@@ -36,11 +36,13 @@ class Case:
     layers: str | int = "all"
     parameters: str = "all"
     formats: tuple[tuple[str, str], ...] = ()
+    bits: int = 16
 
     def __str__(self) -> str:
         trained = "" if self.layers == "all" else f"-last{self.layers}"
         some = "-biases" if self.parameters == "biases" else ""
-        return f"{self.model}-{self.configuration}-{self.recipe}{trained}{some}{'-formats' if self.formats else ''}"
+        more = f"{some}{'-formats' if self.formats else ''}{'' if self.bits == 16 else f'-{self.bits}'}"
+        return f"{self.model}-{self.configuration}-{self.recipe}{trained}{more}"
 
 
 CASES = [
@@ -48,6 +50,7 @@ CASES = [
     Case("digits_cnn", "uint8", "best", layers=2),
     Case("digits_cnn", "uint8", "best", parameters="biases"),
     Case("small_resnet", "uint8", "best", formats=(("block_conv", "float32"), ("fc", "float32"))),
+    *(Case("digits_cnn", "uint8", "best", bits=bits) for bits in (8, 32)),
     Case("digits_cnn", "uint8", "sgd_m"),
     Case("digits_cnn", "mixed", "sgd_m_qas"),
     Case("small_resnet", "float32", "sgd_m"),
@@ -88,7 +91,7 @@ def task(case: Case, *, seed: int = 1) -> Task:
     train, test = digits(SAMPLES, size=graph.shapes[graph.input][1])
     if graph.loss == "elbo":
         train, test = unlabelled(train), unlabelled(test)
-    settings = Settings(case.configuration, case.recipe, case.layers, dict(case.formats), case.parameters)
+    settings = Settings(case.configuration, case.recipe, case.layers, dict(case.formats), case.parameters, case.bits)
     rate = RATES.get((case.configuration, case.recipe), 1e-3)
     return Task(graph, settings, train, test, steps(SAMPLES, BATCH, rate=rate, seed=seed))
 

@@ -20,7 +20,7 @@ from kilograd.types import Samples
 from kilograd.zoo import _layers as layer
 from kilograd.zoo import build_model, models_for
 from oracle import Oracle
-from oracle_numbers import INT16_MAX, F
+from oracle_numbers import GRADIENT_LIMITS, INT16_MAX, F
 from oracle_state import SCALE
 from oracle_update import LARGEST_SHIFT, decayed
 from twins import SUPPORTED, branching_net, digits, gated_net, samples_for, small_vae, some, with_biases
@@ -179,10 +179,10 @@ def randomise(oracle: Oracle, rng: np.random.Generator) -> None:
         one.w_zero = int(rng.integers(40, 216))
         one.w_scale = F(one.w_scale * rng.uniform(0.5, 2))
         one.b = rng.integers(-20_000, 20_000, one.b.shape)
-        largest = int(rng.choice([1, 40, 5_000, INT16_MAX]))
+        largest = min(int(rng.choice([1, 40, 5_000, GRADIENT_LIMITS[oracle.bits]])), GRADIENT_LIMITS[oracle.bits])
         one.g = rng.integers(-largest, largest + 1, one.g.shape)
         one.g[rng.random(len(one.g)) < 0.1] = 0
-        one.g_shift = int(rng.integers(0, LARGEST_SHIFT + 1))
+        one.g_shift = int(rng.integers(0, LARGEST_SHIFT + 1)) if oracle.bits < 32 else 0
         one.gb = rng.integers(-5_000, 5_000, one.gb.shape)
         one.e_exponent = int(rng.integers(-14, -5))
     for name, scale in oracle.scales.items():

@@ -96,9 +96,10 @@ class Twins:
         core: str = "host",
         formats: Mapping[str, str] | None = None,
         parameters: str = "all",
+        bits: int = 16,
     ) -> Twin:
         """Return the twin of a model, calibrated with samples of its shape."""
-        settings = Settings(configuration, recipe, layers, formats or {}, parameters)
+        settings = Settings(configuration, recipe, layers, formats or {}, parameters, bits)
         key = (graph.name, fingerprint(graph), repr(settings), core)
         if key not in self._made:
             self._made[key] = self._make(graph, settings, core)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kilograd.lowering import Error, Lowering
     from kilograd.types import Node, Value
 
-FIRST_SHIFT = 6  # of a 16-bit gradient buffer, before it has seen a gradient
+FIRST_SHIFTS = {8: 14, 16: 6, 32: 0}  # of a gradient buffer by its bits, before it has seen a gradient
 
 
 def forward_steps(node: Node, low: Lowering, dims: Mapping[str, int]) -> None:
@@ -47,7 +47,7 @@ def backward_steps(node: Node, low: Lowering, dims: Mapping[str, int], error: Er
     if parameter is not None:
         dtype = low.suffix(node)
         verb = low.rule.update_biases if low.parameters == "biases" else "update"
-        low.step(low.update, node, "update", f"{low.rule.update[dtype]}_{dtype}_{verb}", parameter)
+        low.step(low.update, node, "update", low.function(low.rule.update, dtype, str(verb)), parameter)
     if low.suffix(node) == "u8":
         _refresh(node, low, error, below)
 
@@ -137,7 +137,11 @@ def _quantisation(node: Node, low: Lowering) -> None:
     }
     low.record(f"{node.name}_quant", "kg_conv_quant_t", values, mutable=participates(node, low))
     if node.name in low.trained:
-        state: dict[str, Value] = {"w_scale": w.scale, "g_shift": FIRST_SHIFT, "e_exponent": OUTPUT_EXPONENT}
+        state: dict[str, Value] = {
+            "w_scale": w.scale,
+            "g_shift": FIRST_SHIFTS[low.gradient_bits],
+            "e_exponent": OUTPUT_EXPONENT,
+        }
         low.record(f"{node.name}_state", "kg_parameter_u8_state_t", state, mutable=True)
 
 
@@ -148,7 +152,7 @@ def _parameter(node: Node, low: Lowering, error: Error) -> str:
     suffix = low.suffix(node)
     members = ("b", "gb") if low.parameters == "biases" else ("w", "b", "g", "gb")
     if "g" in members:
-        low.array(f"{node.name}_g", low.rule.gradient if suffix == "u8" else "float", rows * columns, "gradients")
+        low.array(f"{node.name}_g", _gradient_type(low, suffix), rows * columns, "gradients")
     low.array(f"{node.name}_gb", "int32_t" if suffix == "u8" else "float", rows, "gradients")
     if low.rule.statistics:
         low.array(f"{node.name}_statistics", "kg_row_statistics_t", rows, "gradients")
@@ -172,6 +176,10 @@ def _parameter(node: Node, low: Lowering, error: Error) -> str:
     return low.record(f"{node.name}_parameter", f"kg_parameter_{suffix}_t", values)
 
 
+def _gradient_type(low: Lowering, suffix: str) -> str:
+    return f"int{low.gradient_bits}_t" if suffix == "u8" and low.rule.integer_gradients else "float"
+
+
 def _weight_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: Error, parameter: str) -> None:
     suffix, x = low.suffix(node), low.tensor(node.inputs[0])
     args: dict[str, Value] = {
@@ -193,7 +201,7 @@ def _weight_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: 
             "row": Array(row),
             "scratch": Array(scratch[0]) if scratch else None,
         }
-    args["add"] = low.kernels.choose(f"kg_{low.rule.add[suffix]}_{suffix}_add_{kind}")
+    args["add"] = low.kernels.choose(f"kg_{low.function(low.rule.add, suffix, f'add_{kind}')}")
     record = Record(f"{node.name}_weight_gradient", f"kg_{kind}_gradient_{suffix}_t", args)
     low.step(
         low.backward, node, "weight gradient", f"{kind}_gradient_{suffix}", record,
