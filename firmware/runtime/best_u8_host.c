@@ -2,8 +2,8 @@
 // Recipe "best" for uint8 layers on the host: the bits of best_u8.c, in loops that compilers turn
 // into vectors.
 //
-// Products of uint8 numbers less their zero points fit 16 bits, |255 * 128| < 2^15, and nothing in
-// a loop depends on memory that it writes.
+// Products of a uint8 error and an activation fit 16 bits, |128 * 255| < 2^15, and nothing in a
+// loop depends on memory that it writes.
 #include "ops/clamp.h"
 #include "runtime/dither.h"
 #include "runtime/gradient.h"
@@ -53,8 +53,11 @@ void kg_best_u8_add_outer_host(const kg_parameter_u8_t *p, const kg_training_t *
     int16_t error = (int16_t)e;
     rounding_t rounding = rounding_of(p, training, row, fraction);
     uint32_t u = rounding.u;
-    if (fraction != 0) {  // e has a factor: products take more than 16 bits
-        kg_best_u8_add_outer(p, training, row, x, e, fraction);
+    if (fraction != 0) {  // e has a factor
+        for (int32_t k = 0; k < columns; k++) {
+            g[k] = add(g[k], e * (x[k] - zero), rounding, u);
+            u += KG_DITHER_STEP;
+        }
         return;
     }
     for (int32_t k = 0; k < columns; k++) {
