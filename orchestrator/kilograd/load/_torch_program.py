@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kilograd.types import Shape
 
 TORCH = Path(torch.__file__).parent
-KEPT = ("hardswish", "hardsigmoid", "hardtanh", "relu6", "silu")
+KEPT = ("hardswish", "hardsigmoid", "hardtanh", "relu6", "upsample_nearest1d", "upsample_nearest2d")
 """Operators that torch would take apart into several, where one is meant."""
 EVAL_HINT = "call model.eval() before torch.export.export"
 FRAME = re.compile(r'File "([^"]+)", line (\d+)[^\n]*(?:\n\s*(\S[^\n]*))?')
@@ -34,8 +34,9 @@ FRAME = re.compile(r'File "([^"]+)", line (\d+)[^\n]*(?:\n\s*(\S[^\n]*))?')
 def normalise(program: ExportedProgram) -> ExportedProgram:
     """Return the program in torch's core operators, with those whole that have a name of their own."""
     table = torch.export.default_decompositions()
-    for name in KEPT:
-        table.pop(getattr(torch.ops.aten, name).default, None)
+    for packet in (getattr(torch.ops.aten, name) for name in KEPT):
+        for overload in packet.overloads():
+            table.pop(getattr(packet, overload), None)
     core = program.run_decompositions(table)
     if core.graph_signature.buffers_to_mutate:
         changed = ", ".join(core.graph_signature.buffers_to_mutate.values())
