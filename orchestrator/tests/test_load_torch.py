@@ -92,14 +92,8 @@ def test_one_dimensional_modules_get_height_one() -> None:
     graph = check(nn.Sequential(*layers, nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, CLASSES)), (3, 40))
 
     assert graph.shapes[graph.input] == (3, 1, 40)
-    assert [node.op for node in graph.nodes] == [
-        "conv2d",
-        "max_pool",
-        "average_pool",
-        "average_pool",
-        "flatten",
-        "linear",
-    ]
+    ops = " ".join(node.op for node in graph.nodes)
+    assert ops == "conv2d max_pool average_pool upsample average_pool flatten linear"
 
 
 def test_a_module_keeps_its_names_and_loses_what_only_torch_needs() -> None:
