@@ -8,79 +8,32 @@
 
 #include "ops/clamp.h"
 #include "ops/depthwise.h"
+#include "ops/taps_f32.h"
 #include "ops/window.h"
-
-// A listed operand: its value, and where its partner is, relative to a base.
-typedef struct {
-    int32_t offset;
-    float value;
-} tap_t;
-
-typedef struct {
-    const tap_t *first;
-    const tap_t *end;
-} list_t;
-
-// sum + value * partner[offset] over the list, one after the other.
-static float dot(list_t list, const float *partner, float sum) {
-    const tap_t *tap = list.first;
-    if (((list.end - tap) & 1) != 0) {
-        sum += tap[0].value * partner[tap[0].offset];
-        tap += 1;
-    }
-    if (((list.end - tap) & 2) != 0) {
-        sum += tap[0].value * partner[tap[0].offset];
-        sum += tap[1].value * partner[tap[1].offset];
-        tap += 2;
-    }
-    for (; tap < list.end; tap += 4) {
-        sum += tap[0].value * partner[tap[0].offset];
-        sum += tap[1].value * partner[tap[1].offset];
-        sum += tap[2].value * partner[tap[2].offset];
-        sum += tap[3].value * partner[tap[3].offset];
-    }
-    return sum;
-}
-
-// Appends those of values[0], values[step], ... that are not zero, with offsets first,
-// first + offset_step, ... Returns the new end.
-static tap_t *append(tap_t *end, const float *values, int32_t step, int32_t count, int32_t first,
-                     int32_t offset_step) {
-    for (int32_t j = 0; j < count; j++) {
-        float value = values[j * step];
-        if (value != 0.0f) {
-            end->offset = first;
-            end->value = value;
-            end++;
-        }
-        first += offset_step;
-    }
-    return end;
-}
 
 size_t kg_conv2d_f32_forward_scratch_bytes(const kg_conv_dims_t *dims) {
     if (kg_conv_is_depthwise(dims)) {
         return kg_depthwise_f32_forward_scratch_bytes(dims);
     }
-    return (size_t)kg_conv_columns(dims) * sizeof(tap_t);
+    return (size_t)kg_conv_columns(dims) * sizeof(kg_tap_f32_t);
 }
 
 // Lists the window of output position (r, c) in (i, u, v) order; x starts at the group's channels.
-static list_t list_window(const kg_conv_dims_t *dims, int32_t channels, const float *x, int32_t r,
-                          int32_t c, tap_t *taps) {
+static kg_tap_list_f32_t list_window(const kg_conv_dims_t *dims, int32_t channels, const float *x,
+                                     int32_t r, int32_t c, kg_tap_f32_t *taps) {
     int32_t top = r * dims->stride_height - dims->pad_top;
     int32_t left = c * dims->stride_width - dims->pad_left;
     kg_range_t us = kg_taps_inside(top, dims->kernel_height, dims->in_height);
     kg_range_t vs = kg_taps_inside(left, dims->kernel_width, dims->in_width);
-    tap_t *end = taps;
+    kg_tap_f32_t *end = taps;
     for (int32_t i = 0; i < channels; i++) {
         for (int32_t u = us.first; u < us.end; u++) {
             int32_t from = (i * dims->in_height + top + u) * dims->in_width + left + vs.first;
             int32_t offset = (i * dims->kernel_height + u) * dims->kernel_width + vs.first;
-            end = append(end, x + from, 1, vs.end - vs.first, offset, 1);
+            end = kg_taps_append_f32(end, x + from, 1, vs.end - vs.first, offset, 1);
         }
     }
-    return (list_t){taps, end};
+    return (kg_tap_list_f32_t){taps, end};
 }
 
 // y[o,r,c] = clamp(sum_{i,u,v} w[o,i,u,v] x[i,r*S+u-P,c*S+v-P] + b[o], y_min, y_max)
@@ -98,9 +51,9 @@ void kg_conv2d_f32_forward(const kg_conv_dims_t *dims, const float *x, const flo
         const float *group = x + g * channels * dims->in_height * dims->in_width;
         for (int32_t at = 0, r = 0; r < dims->out_height; r++) {
             for (int32_t c = 0; c < dims->out_width; c++, at++) {
-                list_t list = list_window(dims, channels, group, r, c, scratch);
+                kg_tap_list_f32_t list = list_window(dims, channels, group, r, c, scratch);
                 for (int32_t o = g * outs; o < (g + 1) * outs; o++) {
-                    float sum = dot(list, w + o * columns, 0.0f) + b[o];
+                    float sum = kg_taps_dot_f32(list, w + o * columns, 0.0f) + b[o];
                     y[o * plane + at] = kg_clampf(sum, y_min, y_max);
                 }
             }
@@ -116,28 +69,29 @@ static int32_t list_capacity(const kg_conv_dims_t *dims) {
 }
 
 size_t kg_conv2d_f32_weight_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
-    return (size_t)list_capacity(dims) * sizeof(tap_t);
+    return (size_t)list_capacity(dims) * sizeof(kg_tap_f32_t);
 }
 
 // Lists the errors of the rows from *r on, as many as fit, and moves *r. The offset is that of the
 // element under tap (0, v), vertically perhaps in the padding; columns whose tap is left out.
-static list_t list_rows(const kg_conv_dims_t *dims, const float *e, int32_t v, int32_t *r,
-                        tap_t *taps) {
+static kg_tap_list_f32_t list_rows(const kg_conv_dims_t *dims, const float *e, int32_t v,
+                                   int32_t *r, kg_tap_f32_t *taps) {
     int32_t left = v - dims->pad_left;
     kg_range_t cols = kg_outputs_inside(left, dims->stride_width, dims->in_width, dims->out_width);
     left += cols.first * dims->stride_width;
-    const tap_t *last_start = taps + list_capacity(dims) - dims->out_width;
-    tap_t *end = taps;
+    const kg_tap_f32_t *last_start = taps + list_capacity(dims) - dims->out_width;
+    kg_tap_f32_t *end = taps;
     for (; *r < dims->out_height && end <= last_start; ++*r) {
         int32_t top = *r * dims->stride_height - dims->pad_top;
-        end = append(end, e + *r * dims->out_width + cols.first, 1, cols.end - cols.first,
-                     top * dims->in_width + left, dims->stride_width);
+        end =
+            kg_taps_append_f32(end, e + *r * dims->out_width + cols.first, 1, cols.end - cols.first,
+                               top * dims->in_width + left, dims->stride_width);
     }
-    return (list_t){taps, end};
+    return (kg_tap_list_f32_t){taps, end};
 }
 
 // Leaves out the errors whose partner would lie above or below a map of `plane` elements.
-static list_t trim(list_t list, int32_t shift, int32_t plane) {
+static kg_tap_list_f32_t trim(kg_tap_list_f32_t list, int32_t shift, int32_t plane) {
     while (list.first < list.end && list.first->offset + shift < 0) {
         list.first++;
     }
@@ -149,15 +103,15 @@ static list_t trim(list_t list, int32_t shift, int32_t plane) {
 
 // Adds the listed errors to row[., u, v] for all u; x starts at the group's channels.
 static void add_list(const kg_conv_dims_t *dims, int32_t channels, const float *x, int32_t v,
-                     list_t errors, float *row) {
+                     kg_tap_list_f32_t errors, float *row) {
     int32_t plane = dims->in_height * dims->in_width;
     int32_t taps = dims->kernel_height * dims->kernel_width;
     for (int32_t u = 0; u < dims->kernel_height; u++) {
-        list_t inside = trim(errors, u * dims->in_width, plane);
+        kg_tap_list_f32_t inside = trim(errors, u * dims->in_width, plane);
         const float *from = x + u * dims->in_width;
         float *to = row + u * dims->kernel_width + v;
         for (int32_t i = 0; i < channels; i++, from += plane, to += taps) {
-            *to = dot(inside, from, *to);
+            *to = kg_taps_dot_f32(inside, from, *to);
         }
     }
 }
@@ -175,7 +129,7 @@ void kg_conv2d_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, c
     e += channel * dims->out_height * dims->out_width;
     for (int32_t v = 0; v < dims->kernel_width; v++) {
         for (int32_t r = 0; r < dims->out_height;) {
-            list_t errors = list_rows(dims, e, v, &r, scratch);
+            kg_tap_list_f32_t errors = list_rows(dims, e, v, &r, scratch);
             add_list(dims, channels, x, v, errors, row);
         }
     }
@@ -186,7 +140,7 @@ size_t kg_conv2d_f32_input_gradient_scratch_bytes(const kg_conv_dims_t *dims) {
         return kg_depthwise_f32_input_gradient_scratch_bytes(dims);
     }
     return (size_t)(kg_conv_group_outputs(dims) * dims->kernel_height * dims->kernel_width) *
-           sizeof(tap_t);
+           sizeof(kg_tap_f32_t);
 }
 
 // The outputs that read one input position, and that position counted from the start of the
@@ -206,8 +160,8 @@ typedef struct {
 } outs_t;
 
 // Appends the errors of these outputs in channel o in (u, v) order, so the last position first.
-static inline tap_t *list_channel(const outs_t *outs, const readers_t *readers, int32_t o,
-                                  tap_t *end) {
+static inline kg_tap_f32_t *list_channel(const outs_t *outs, const readers_t *readers, int32_t o,
+                                         kg_tap_f32_t *end) {
     const kg_conv_dims_t *dims = outs->dims;
     int32_t count = readers->cols.end - readers->cols.first;
     int32_t last = readers->cols.end - 1;
@@ -216,43 +170,44 @@ static inline tap_t *list_channel(const outs_t *outs, const readers_t *readers, 
         int32_t from = (o * dims->out_height + r) * dims->out_width + last;
         int32_t u = readers->h - r * dims->stride_height;
         int32_t offset = (o - outs->first) * outs->columns + u * dims->kernel_width + v;
-        end = append(end, outs->e + from, -1, count, offset, dims->stride_width);
+        end = kg_taps_append_f32(end, outs->e + from, -1, count, offset, dims->stride_width);
     }
     return end;
 }
 
 // Lists the errors of these outputs in all kept channels of the group, times their factors.
-static list_t list_errors(const outs_t *outs, const readers_t *readers, tap_t *taps) {
-    tap_t *end = taps;
+static kg_tap_list_f32_t list_errors(const outs_t *outs, const readers_t *readers,
+                                     kg_tap_f32_t *taps) {
+    kg_tap_f32_t *end = taps;
     if (outs->kept == NULL) {
         for (int32_t o = outs->first; o < outs->end; o++) {
             end = list_channel(outs, readers, o, end);
         }
-        return (list_t){taps, end};
+        return (kg_tap_list_f32_t){taps, end};
     }
     for (int32_t j = outs->kept_outs.first; j < outs->kept_outs.end; j++) {
         kg_kept_row_t row = outs->kept->rows[j];
         float scale = kg_kept_scale(outs->kept, row);
-        tap_t *tap = end;
+        kg_tap_f32_t *tap = end;
         end = list_channel(outs, readers, row.row, end);
         for (; tap < end; tap++) {
             tap->value *= scale;
         }
     }
-    return (list_t){taps, end};
+    return (kg_tap_list_f32_t){taps, end};
 }
 
 // The input gradient of one position in all channels of a group: w, mask and dx start at the
 // group, mask and dx at the position.
-static void gather(const kg_conv_dims_t *dims, int32_t channels, list_t list, const float *w,
-                   const float *mask, float *dx) {
+static void gather(const kg_conv_dims_t *dims, int32_t channels, kg_tap_list_f32_t list,
+                   const float *w, const float *mask, float *dx) {
     int32_t taps = dims->kernel_height * dims->kernel_width;
     int32_t plane = dims->in_height * dims->in_width;
     for (int32_t i = 0, at = 0; i < channels; i++, at += plane) {
         if (mask != NULL && mask[at] <= 0.0f) {
             dx[at] = 0.0f;
         } else {
-            dx[at] = dot(list, w + i * taps, 0.0f);
+            dx[at] = kg_taps_dot_f32(list, w + i * taps, 0.0f);
         }
     }
 }
@@ -283,7 +238,7 @@ void kg_conv2d_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, co
                 readers.k = k + dims->pad_left;
                 kg_readers_advance(&readers.cols, readers.k, dims->kernel_width, dims->stride_width,
                                    dims->out_width);
-                list_t list = list_errors(&outs, &readers, scratch);
+                kg_tap_list_f32_t list = list_errors(&outs, &readers, scratch);
                 gather(dims, channels, list, group_w, mask == NULL ? NULL : mask + at, dx + at);
             }
         }

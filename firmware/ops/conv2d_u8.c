@@ -14,29 +14,6 @@
 #include "ops/taps_u8.h"
 #include "ops/window.h"
 
-static int32_t total(kg_tap_list_t list) {
-    int32_t sum = 0;
-    for (const kg_tap_t *tap = list.first; tap < list.end; tap++) {
-        sum += tap->value;
-    }
-    return sum;
-}
-
-// Appends the values that are not zero, with offsets first, first + step, ... Returns the new end.
-static kg_tap_t *append(kg_tap_t *end, const uint8_t *values, int32_t count, int32_t zero,
-                        int32_t first, int32_t step) {
-    for (int32_t j = 0; j < count; j++) {
-        int32_t value = values[j] - zero;
-        if (value != 0) {
-            end->offset = first;
-            end->value = value;
-            end++;
-        }
-        first += step;
-    }
-    return end;
-}
-
 // One group of channels: its numbers of inputs and outputs, and its part of the arrays; maps is x
 // forward and e backward.
 typedef struct {
@@ -80,8 +57,8 @@ static kg_tap_list_t list_window(const group_t *group, int32_t r, int32_t c) {
         for (int32_t u = us.first; u < us.end; u++) {
             int32_t from = (i * dims->in_height + top + u) * dims->in_width + left + vs.first;
             int32_t offset = (i * dims->kernel_height + u) * dims->kernel_width + vs.first;
-            end =
-                append(end, group->maps + from, vs.end - vs.first, group->quant->x_zero, offset, 1);
+            end = kg_taps_append_u8(end, group->maps + from, vs.end - vs.first,
+                                    group->quant->x_zero, offset, 1);
         }
     }
     return (kg_tap_list_t){group->taps, end};
@@ -97,7 +74,7 @@ static void forward_position(const group_t *group, int32_t r, int32_t c, const i
                              uint8_t *y) {
     int32_t plane = group->dims->out_height * group->dims->out_width;
     kg_tap_list_t list = list_window(group, r, c);
-    int32_t correction = group->quant->w_zero * total(list);
+    int32_t correction = group->quant->w_zero * kg_taps_total(list);
     for (int32_t o = 0; o < group->outs; o++) {
         int32_t sum = b[o] - correction + kg_taps_dot_u8(list, group->w + o * group->columns);
         y[o * plane] = finish(sum, group->quant);
@@ -150,8 +127,8 @@ static kg_tap_list_t list_rows(const kg_conv_dims_t *dims, const uint8_t *e, int
     kg_tap_t *end = taps;
     for (; *r < dims->out_height && end <= last_start; ++*r) {
         int32_t top = *r * dims->stride_height - dims->pad_top;
-        end = append(end, e + *r * dims->out_width + cols.first, cols.end - cols.first,
-                     KG_ERROR_ZERO, top * dims->in_width + left, dims->stride_width);
+        end = kg_taps_append_u8(end, e + *r * dims->out_width + cols.first, cols.end - cols.first,
+                                KG_ERROR_ZERO, top * dims->in_width + left, dims->stride_width);
     }
     return (kg_tap_list_t){taps, end};
 }
@@ -175,7 +152,7 @@ static void add_list(const group_t *group, int32_t v, kg_tap_list_t errors, int3
     int32_t zero = group->quant->x_zero;
     for (int32_t u = 0; u < dims->kernel_height; u++) {
         kg_tap_list_t inside = trim(errors, u * dims->in_width, plane);
-        int32_t correction = zero == 0 ? 0 : zero * total(inside);
+        int32_t correction = zero == 0 ? 0 : zero * kg_taps_total(inside);
         const uint8_t *from = group->maps + u * dims->in_width;
         int32_t *to = row + u * dims->kernel_width + v;
         for (int32_t i = 0; i < group->ins; i++, from += plane, to += taps) {
@@ -228,8 +205,8 @@ static inline kg_tap_t *list_channel(const group_t *group, const readers_t *at, 
         int32_t from = (o * dims->out_height + r) * dims->out_width + at->cols.first;
         int32_t u = at->h - r * dims->stride_height;
         int32_t offset = o * group->columns + u * dims->kernel_width + v;
-        end = append(end, group->maps + from, at->cols.end - at->cols.first, KG_ERROR_ZERO, offset,
-                     -dims->stride_width);
+        end = kg_taps_append_u8(end, group->maps + from, at->cols.end - at->cols.first,
+                                KG_ERROR_ZERO, offset, -dims->stride_width);
     }
     return end;
 }
@@ -262,7 +239,7 @@ static int32_t gather(const group_t *group, const readers_t *at, const uint8_t *
     int32_t plane = dims->in_height * dims->in_width;
     int32_t largest = 0;
     kg_tap_list_t list = list_errors(group, at);
-    int32_t base = kg_kept_half(group->kept) - quant->w_zero * total(list);
+    int32_t base = kg_kept_half(group->kept) - quant->w_zero * kg_taps_total(list);
     int32_t fraction = kg_kept_fraction(group->kept);
     for (int32_t i = 0; i < group->ins; i++) {
         if (mask != NULL && mask[i * plane] <= quant->x_zero) {

@@ -16,6 +16,29 @@ typedef struct {
     const kg_tap_t *end;
 } kg_tap_list_t;
 
+// Appends the values that are not zero, with offsets first, first + step, ... Returns the new end.
+static inline kg_tap_t *kg_taps_append_u8(kg_tap_t *end, const uint8_t *values, int32_t count,
+                                          int32_t zero, int32_t first, int32_t step) {
+    for (int32_t j = 0; j < count; j++) {
+        int32_t value = values[j] - zero;
+        if (value != 0) {
+            end->offset = first;
+            end->value = value;
+            end++;
+        }
+        first += step;
+    }
+    return end;
+}
+
+static inline int32_t kg_taps_total(kg_tap_list_t list) {
+    int32_t sum = 0;
+    for (const kg_tap_t *tap = list.first; tap < list.end; tap++) {
+        sum += tap->value;
+    }
+    return sum;
+}
+
 // sum over the list of value * partner[offset], four taps at a time.
 static inline int32_t kg_taps_dot_u8(kg_tap_list_t list, const uint8_t *partner) {
     const kg_tap_t *tap = list.first;

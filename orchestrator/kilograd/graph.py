@@ -57,8 +57,15 @@ def evaluate(graph: Graph, x: NDArray[np.float32]) -> dict[str, NDArray[np.float
 def macs(graph: Graph) -> int:
     """Count the multiply-accumulates of one forward pass of one sample, padded taps included."""
     return sum(
-        node.weight.size * math.prod(graph.shapes[node.output][1:]) for node in graph.nodes if node.weight is not None
+        node.weight.size * math.prod(graph.shapes[_positions(node)][1:])
+        for node in graph.nodes
+        if node.weight is not None
     )
+
+
+def _positions(node: Node) -> str:
+    """Return the tensor that has a position for each use of a node's weights."""
+    return node.inputs[0] if node.op == "conv_transpose2d" else node.output
 
 
 def parameters(graph: Graph) -> int:

@@ -22,7 +22,8 @@ class Node:
 
     Weighted operators (conv2d, linear) carry `weight` and `bias` as float32; `bias` is never None there.
     Attributes by operator (sizes are (height, width) pairs, pads are (top, left, bottom, right)):
-    conv2d: stride, pads, groups, relu, clamp. linear: relu, clamp. max_pool: kernel, stride, pads.
+    conv2d: stride, pads, groups, relu, clamp. conv_transpose2d: stride, pads, output_padding, relu, clamp.
+    linear: relu, clamp. max_pool: kernel, stride, pads.
     average_pool: kernel, stride, pads (global pooling: kernel == the map). add: relu, clamp. relu: clamp.
     hard_sigmoid, hard_swish: slope, offset. reshape: shape. upsample: scale. flatten, sample, sigmoid, exp, mul: none.
     clamp is the largest value that a ReLU lets through; without it there is none.

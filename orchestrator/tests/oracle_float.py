@@ -52,11 +52,8 @@ def run(graph: Graph, x: Array, values: Mapping[str, tuple[Array, Array]], eps: 
     tensors = {graph.input: x.astype(np.float64)}
     for node in graph.nodes:
         inputs = [tensors[tensor] for tensor in node.inputs]
-        if node.op == "linear":
-            weight, bias = values[node.name]
-            out = weight @ inputs[0] + bias
-        elif node.op == "conv2d":
-            out = _convolve(node, inputs[0], graph.shapes[node.output], *values[node.name])
+        if node.op in WEIGHTED:
+            out = WEIGHTED[node.op](node, inputs[0], graph.shapes[node.output], *values[node.name])
         elif node.op == "add":
             out = inputs[0] + inputs[1]
         elif node.op == "mul":
@@ -87,6 +84,21 @@ def _convolve(node: Node, x: Array, shape: tuple[int, ...], weight: Array, bias:
         seen = win.seen(padded, tap, shape[1:]).reshape(groups, -1, shape[1] * shape[2])
         sums += grouped[..., tap[0], tap[1]] @ seen
     return sums.reshape(shape) + bias[:, None, None]
+
+
+def _scatter(node: Node, x: Array, shape: tuple[int, ...], weight: Array, bias: Array) -> Array:
+    win = window(node)
+    large = win.pad(np.zeros(shape))
+    for tap in win.taps():
+        win.seen(large, tap, x.shape[1:])[...] += np.einsum("oi,ihw->ohw", weight[..., tap[0], tap[1]], x)
+    return win.crop(large) + bias[:, None, None]
+
+
+def _multiply(_: Node, x: Array, shape: tuple[int, ...], weight: Array, bias: Array) -> Array:
+    return (weight @ x + bias).reshape(shape)
+
+
+WEIGHTED = {"linear": _multiply, "conv2d": _convolve, "conv_transpose2d": _scatter}
 
 
 def _pool(node: Node, x: Array, shape: tuple[int, ...]) -> Array:

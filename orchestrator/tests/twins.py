@@ -185,8 +185,7 @@ def small_vae() -> Graph:
         layer.reshape("map", "decoder", (8, 2, 2)),
         layer.upsample("up1", "map", 2),
         layer.conv2d(rng, "conv2", "up1", (8, 4), 3, pad=1, relu=True),
-        layer.upsample("up2", "conv2", 2),
-        layer.conv2d(rng, "conv3", "up2", (4, 1), 3, pad=1),
+        layer.conv_transpose2d(rng, "conv3", "conv2", (4, 1)),
     )
     return make_graph("small_vae", (1, 8, 8), nodes, loss="elbo")
 

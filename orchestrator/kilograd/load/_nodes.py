@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from kilograd.types import Shape
 
 MAP_RANK = 3
-RECTIFIED = ("conv2d", "linear", "add")
+RECTIFIED = ("conv2d", "conv_transpose2d", "linear", "add")
 NO_PADS = (0, 0, 0, 0)
 
 Made = Node | tuple[Node, ...] | str
@@ -107,6 +107,27 @@ def conv2d(
     bias = np.zeros(len(weight), np.float32) if bias is None else bias
     attributes: dict[str, Attribute] = {**how.attributes(place, x), "groups": groups, "relu": False}
     return Node(place.name, "conv2d", (x.name,), place.name, attributes, weight, bias)
+
+
+def conv_transpose2d(
+    place: Place,
+    x: Tensor,
+    weight: NDArray[np.float32],
+    bias: NDArray[np.float32] | None,
+    how: Sliding,
+    extra: tuple[int, int],
+    groups: int,
+) -> Node:
+    """Return a transposed convolution; the weight is (inputs, outputs, ...), a 1-D one gets height 1."""
+    if weight.ndim not in (MAP_RANK, MAP_RANK + 1):
+        raise refuse(place, f"it is {weight.ndim - 2}-dimensional", "1-D and 2-D convolutions work")
+    if groups != 1:
+        raise refuse(place, f"it has {groups} groups", "one group works, or an up-sampling before a Conv with groups")
+    weight = weight[:, :, None, :] if weight.ndim == MAP_RANK else weight
+    bias = np.zeros(weight.shape[1], np.float32) if bias is None else bias
+    attributes: dict[str, Attribute] = {**how.attributes(place, x), "output_padding": extra, "relu": False}
+    outward = np.ascontiguousarray(weight.transpose(1, 0, 2, 3))
+    return Node(place.name, "conv_transpose2d", (x.name,), place.name, attributes, outward, bias)
 
 
 def linear(place: Place, x: Tensor, weight: NDArray[np.float32], bias: NDArray[np.float32] | None) -> Node:

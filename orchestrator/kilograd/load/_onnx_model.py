@@ -27,7 +27,13 @@ Constants = dict[str, "NDArray[np.generic]"]
 OLDEST_OPSET = 7
 OWN_DOMAINS = ("", "ai.onnx")
 REARRANGING = ("Identity", "Reshape", "Transpose")  # of constants
-RESHAPING = ("Reshape", "Squeeze", "Unsqueeze")  # their further inputs tell a shape, which ONNX infers
+RESHAPING = (
+    "Reshape",
+    "Resize",
+    "Squeeze",
+    "Unsqueeze",
+    "Upsample",
+)  # their further inputs tell a shape, which ONNX infers
 EXPORT_AGAIN = "export the model again, or copy the whole file"
 
 

@@ -63,6 +63,30 @@ def _conv(node: OnnxNode) -> Node:
     return _nodes.conv2d(node, x, weight, bias, how, cast("int", node.attributes.get("group", 1)))
 
 
+def _conv_transpose(node: OnnxNode) -> Node:
+    x, weight = _tensor(node, 0), _numbers(node, 1)
+    bias = _numbers(node, 2) if len(node.inputs) > 2 else None  # noqa: PLR2004
+    if node.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or "output_shape" in node.attributes:
+        raise refuse(node, "it asks for an output shape instead of pads", "export it with explicit pads")
+    how = _sliding(node, x, _nodes.pair(node, weight.shape[2:], 1))
+    extra = _pair(node, "output_padding", 0)
+    return _nodes.conv_transpose2d(node, x, weight, bias, how, extra, cast("int", node.attributes.get("group", 1)))
+
+
+def _resize(node: OnnxNode) -> Node:
+    if node.attributes.get("mode", b"nearest") != b"nearest":
+        raise refuse(node, "it interpolates", "mode nearest works")
+    x = _tensor(node, 0)
+    if node.output_shape is None or node.output_shape[:2] != (1, x.shape[0]):
+        raise refuse(node, "ONNX cannot infer its shape, or it resizes channels", "constant scales of 1, 1, ... work")
+    where = cast("bytes", node.attributes.get("coordinate_transformation_mode", b"half_pixel")).decode()
+    rounding = cast("bytes", node.attributes.get("nearest_mode", b"round_prefer_floor")).decode()
+    repeats = (where == "asymmetric" and rounding == "floor") or (where == "half_pixel" and "round" in rounding)
+    if node.op == "Resize" and not repeats:
+        raise refuse(node, f"it rounds {where} coordinates by {rounding}", "asymmetric coordinates and floor work")
+    return _nodes.upsample(node, x, node.output_shape[1:])
+
+
 def _gemm(node: OnnxNode) -> Node:
     x, weight = _tensor(node, 0), _numbers(node, 1)
     if node.attributes.get("transA", 0):
@@ -189,6 +213,7 @@ TRANSLATORS: dict[str, Translator] = {
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_normalization,
     "Conv": _conv,
+    "ConvTranspose": _conv_transpose,
     "Dropout": _same,
     "Flatten": _reshape,
     "Gemm": _gemm,
@@ -199,9 +224,11 @@ TRANSLATORS: dict[str, Translator] = {
     "MaxPool": _max_pool,
     "Relu": _relu,
     "Reshape": _reshape,
+    "Resize": _resize,
     "Softmax": _softmax,
     "Squeeze": _reshape,
     "Unsqueeze": _reshape,
+    "Upsample": _resize,
 }
 
 INSTEAD = {

@@ -37,6 +37,16 @@ def conv2d(  # noqa: PLR0913 - a convolution has this many settings
     )
 
 
+def conv_transpose2d(
+    rng: np.random.Generator, name: str, source: str, channels: tuple[int, int], *, relu: bool = False
+) -> Node:
+    """Return a transposed convolution that doubles rows and columns; `channels` is (input, output)."""
+    shape = (channels[1], channels[0], 4, 4)
+    attributes: dict[str, Attribute] = {"stride": (2, 2), "pads": (1,) * 4, "output_padding": (0, 0), "relu": relu}
+    bias = np.zeros(channels[1], np.float32)
+    return Node(name, "conv_transpose2d", (source,), name, attributes, initial_weights(rng, shape), bias)
+
+
 def linear(rng: np.random.Generator, name: str, source: str, features: tuple[int, int], *, relu: bool = False) -> Node:
     """Return a fully connected layer; `features` is (input, output)."""
     weight = initial_weights(rng, features[::-1])

@@ -3,6 +3,7 @@
 #include "kilograd/model.h"
 
 #include "ops/conv2d.h"
+#include "ops/conv_transpose2d.h"
 #include "ops/linear.h"
 #include "runtime/steps_elbo.h"
 #include "runtime/steps_f32.h"
@@ -269,7 +270,7 @@ static const kg_region_t state[13] = {
 
 const kg_model_t kg_model = {
     .name = "tiny_mixed_paper",
-    .id = 0xfc320cb9u,
+    .id = 0x2bc4f370u,
     .phases = {
         {forward_steps, 4},
         {backward_steps, 5},
