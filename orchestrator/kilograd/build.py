@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kilograd import __version__, paths, toolchain, tools
 from kilograd.errors import CheckFailedError, KilogradError
+from kilograd.images import seal_boot_block
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,6 +70,7 @@ def build_firmware(sources: Sequence[Path], board: Board, out: Path, *, app: Pat
         _build("board", settings, compiler, out, what=f"building the firmware for {board.name}")
     except KilogradError as error:
         raise _explain_overflow(error, board) from error
+    seal_boot_block(out / "firmware.elf", board)
     return out / "firmware.elf"
 
 

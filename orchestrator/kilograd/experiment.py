@@ -212,7 +212,11 @@ class Run(_Strict):
     )
     engine: EngineName = Field(
         default="builtin",
-        description="`builtin`: the virtual chip; `host`: the same C code on the computer; `qemu`: QEMU's own cores",
+        description="`builtin`: the virtual chip; `host`: the same C code on the computer; `qemu`: QEMU's own cores;"
+        " `hardware`: a board on a serial port",
+    )
+    port: str | None = Field(
+        default=None, description="serial port of the engine `hardware`; default: the only one with a USB device"
     )
     time_limit_s: float = Field(
         default=60.0, gt=0, description="seconds of the chip's own time that one request may take"

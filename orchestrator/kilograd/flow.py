@@ -11,12 +11,14 @@ from kilograd.autoencoder import Features, classify, few_labels, latent_means
 from kilograd.build import TooLargeError, build_firmware, build_twin
 from kilograd.engines import open_engine
 from kilograd.engines.host import HostEngine
+from kilograd.errors import KilogradError
+from kilograd.generate import model_id
 from kilograd.link.session import Session, hash_state
 from kilograd.lower import Lowered, lower, make_program
 from kilograd.material import Material, load_material, sized, teach
 from kilograd.platforms.board import load_board
 from kilograd.quantise import store_input
-from kilograd.report import Accuracy, BoardReport, Bound, PlanReport, Report
+from kilograd.report import Accuracy, BoardReport, Bound, PlanReport, Report, does_not_fit
 from kilograd.schedule import Schedule, accuracy, make_schedule, mean_loss, train
 from kilograd.suggest import suggestions
 from kilograd.toolchain import arm_compiler
@@ -24,7 +26,7 @@ from kilograd.types import Samples
 from kilograd.workers import workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -119,6 +121,18 @@ def plan_experiment(
         with progress.task(f"planning for {board.name}"):
             reports.append(_plan(material, board, out / board.name)[1])
     return reports
+
+
+def build_boards(experiment: Experiment, *, out: Path, progress: Progress) -> Iterator[tuple[Board, Path]]:
+    """Build the firmware of each board of an experiment, ready to be trained; one that does not fit is an error."""
+    chips = _load_boards(experiment.run.boards)
+    material = teach(load_material(experiment, out, progress), experiment, out, progress)
+    for board in chips:
+        with progress.task(f"building for {board.name}"):
+            _, plan, elf = _plan(material, board, out / board.name)
+        if elf is None:
+            raise does_not_fit(plan)
+        yield board, elf
 
 
 def make_reference(material: Material, out: Path, progress: Progress) -> Reference:
@@ -225,10 +239,11 @@ def _run_on_board(
         return _without_room(plan, engine), None
     samples, form = len(schedule.order), lowered.program.input_format
     with (
-        open_engine(engine, elf, board, time_limit_s=experiment.run.time_limit_s) as chip,
+        open_engine(engine, elf, board, time_limit_s=experiment.run.time_limit_s, port=experiment.run.port) as chip,
         progress.task(f"training on {board.name}", samples) as task,
     ):
         session = Session(chip)
+        _check_identity(session, lowered, board)
         session.reset_profile()
         chip.reset_counts()
         train(session, material.train, form, schedule, task.advance)
@@ -250,6 +265,13 @@ def _run_on_board(
         state_hash=trained.state_hash,
     )  # fmt: skip
     return report, trained
+
+
+def _check_identity(session: Session, lowered: Lowered, board: Board) -> None:
+    """Make sure that a board runs what was built for it, and not what was flashed before."""
+    if session.hello.model_id != model_id(lowered.source):
+        message = f"{board.name} runs another firmware: {session.hello.model}, id {session.hello.model_id:#010x}"
+        raise KilogradError(message, "flash it first: kilograd flash, with the same experiment and options")
 
 
 def score(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import zlib
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import jinja2
 import numpy as np
 
+from kilograd.errors import KilogradError
 from kilograd.paths import PACKAGE
 from kilograd.types import PHASES, Address, Array, Function
 
@@ -72,6 +74,15 @@ def render(program: Program, plan: Plan) -> str:
     context = _context(program, plan)
     model_id = zlib.crc32(template.render(**context, id="").encode())
     return template.render(**context, id=f"0x{model_id:08x}u")
+
+
+def model_id(source: Path) -> int:
+    """Return the id of a model from its model.c: the firmware made of it says the same."""
+    found = re.search(r"\.id = (0x[0-9a-f]{8})u", source.read_text())
+    if found is None:
+        message = f"{source} has no model id"
+        raise KilogradError(message, "it is damaged: remove it, and build again")
+    return int(found[1], 16)
 
 
 def _context(program: Program, plan: Plan) -> dict[str, object]:

@@ -104,7 +104,7 @@ def test_missing_qemu_is_named_with_the_way_to_get_it(monkeypatch: pytest.Monkey
     """Most machines do not have it."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    with pytest.raises(KilogradError, match="qemu-system-arm is not installed") as caught:
+    with pytest.raises(KilogradError, match="qemu-system-arm was not found") as caught:
         QemuEngine(tmp_path / "firmware.elf", load_board("mps2_an386"))
 
     assert "apt-get install qemu-system-arm" in caught.value.hint

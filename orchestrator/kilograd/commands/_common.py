@@ -35,13 +35,18 @@ def run_experiment(experiment: Experiment, out: Path | None, *, as_json: bool, p
 
 
 def load_experiment(
-    source: str, boards: list[str] | None, engine: str | None, seed: int | None, settings: list[str] | None
+    source: str,
+    boards: list[str] | None,
+    engine: str | None,
+    seed: int | None,
+    settings: list[str] | None,
+    port: str | None = None,
 ) -> Experiment:
     """Read an experiment, with what the command line replaces in it."""
     from kilograd import experiment
 
     overrides = dict(experiment.parse_override(setting) for setting in settings or ())
-    options = {"run.boards": boards or None, "run.engine": engine, "train.seed": seed}
+    options = {"run.boards": boards or None, "run.engine": engine, "train.seed": seed, "run.port": port}
     given = {key: value for key, value in options.items() if value is not None}
     return experiment.load_experiment(source, overrides | given)
 

@@ -25,5 +25,8 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the experiment; may be repeated."),
 ]
+Port = Annotated[
+    str | None, typer.Option("--port", metavar="PORT", help="Serial port of a real board, for the engine hardware.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but the result.")]

@@ -21,7 +21,9 @@ def engine_names() -> tuple[str, ...]:
     return tuple(name for name in listing.names(__name__) if name != "base")
 
 
-def open_engine(name: str, artefact: Path, board: Board | None, *, time_limit_s: float = 60.0) -> Engine:
+def open_engine(
+    name: str, artefact: Path, board: Board | None, *, time_limit_s: float = 60.0, port: str | None = None
+) -> Engine:
     """
     Start an engine with what was built for it; leave it (`with`) or close it to end the run.
 
@@ -30,6 +32,7 @@ def open_engine(name: str, artefact: Path, board: Board | None, *, time_limit_s:
         artefact: the ELF file, or the executable of the host twin.
         board: which chip to run it on; the host twin ignores it.
         time_limit_s: seconds of the chip's own time that one answer may take.
+        port: serial port of a real board; default: the only one there is.
 
     """
     if name not in engine_names():
@@ -41,4 +44,5 @@ def open_engine(name: str, artefact: Path, board: Board | None, *, time_limit_s:
     if board is None:
         message = f"the engine {name} runs on a board, and none was given"
         raise KilogradError(message, "choose one with --board, or use the engine host")
-    return cast("Engine", factory(artefact, board, time_limit_s=time_limit_s))
+    options = {"port": port} if getattr(factory, "needs_port", False) else {}
+    return cast("Engine", factory(artefact, board, time_limit_s=time_limit_s, **options))

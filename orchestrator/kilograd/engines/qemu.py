@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from typing import TYPE_CHECKING
 
 from kilograd import tools
@@ -96,10 +95,7 @@ def _machine(board: Board) -> str:
 
 def _program() -> str:
     """Return QEMU's path, or say how to get one that is new enough."""
-    program = shutil.which(PROGRAM)
-    if program is None:
-        message = f"{PROGRAM} is not installed"
-        raise KilogradError(message, INSTALL)
+    program = tools.find(PROGRAM, INSTALL)
     text = tools.run([program, "--version"], what=f"asking {PROGRAM} for its version")
     found = re.search(r"version (\d+)\.(\d+)", text)
     version = (int(found[1]), int(found[2])) if found else (0, 0)

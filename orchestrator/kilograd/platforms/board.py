@@ -100,6 +100,15 @@ class Board:
     volts: float | None
     qemu_machine: str | None
     """What QEMU calls this board: None where it does not know it."""
+    images: tuple[str, ...]
+    """Formats of images that its boot loader or probe takes, the usual one first."""
+    uf2_family: int | None
+    boot_checksum: bool
+    """Whether the boot ROM wants a checksum in the first 256 bytes of flash."""
+    programmer: tuple[str, ...]
+    """The command that brings an image onto the board; {hex}, {bin}, {uf2} and {elf} stand for files."""
+    wiring: str
+    """What to connect and press."""
     folder: Path
     lines: Mapping[str, Lines]
     """Caches and buffers, by name."""
@@ -154,6 +163,14 @@ class _Power(_Strict):
     source: str
 
 
+class _Programming(_Strict):
+    images: tuple[str, ...] = ("hex", "bin")
+    uf2_family: int | None = None
+    boot_checksum: bool = False
+    command: tuple[str, ...] = ()
+    wiring: str = ""
+
+
 class BoardFile(_Strict):
     """What board.toml may hold."""
 
@@ -169,6 +186,7 @@ class BoardFile(_Strict):
     qemu_machine: str | None = None
     lines: dict[str, _Lines] = {}
     waits: dict[str, _Waits] = {}
+    programming: _Programming = _Programming()
 
 
 def boards() -> tuple[str, ...]:
@@ -211,6 +229,11 @@ def load_board(name: str) -> Board:
         idle_ma=settings.power.idle_ma if settings.power else None,
         volts=settings.power.volts if settings.power else None,
         qemu_machine=settings.qemu_machine,
+        images=settings.programming.images,
+        uf2_family=settings.programming.uf2_family,
+        boot_checksum=settings.programming.boot_checksum,
+        programmer=settings.programming.command,
+        wiring=settings.programming.wiring,
         folder=folder,
         lines={name: _lines(settings, name, peripherals, folder) for name in settings.lines},
         waits=tuple(_waits(settings, name, memories, folder) for name in settings.waits),
