@@ -23,7 +23,7 @@ def bench(board: str = "nrf52840", instructions: int = INSTRUCTIONS) -> dict[str
     """Run a convolution and a CRC for so many instructions, and return the speed: without, and with timed memories."""
     chosen = load_board(board)
     with tempfile.TemporaryDirectory() as folder:
-        elf = _build(chosen, Path(folder))
+        elf = build(chosen, Path(folder))
         ideal, timed = (_measure(elf, chosen, instructions, ideal_memory=ideal) for ideal in (True, False))
     return {
         "schema": 2,
@@ -46,7 +46,8 @@ def _measure(elf: Path, board: Board, instructions: int, *, ideal_memory: bool) 
     return {"mips": round(ran / seconds / 1e6, 1), "instructions": ran, "cycles": cycles, "seconds": round(seconds, 3)}
 
 
-def _build(board: Board, folder: Path) -> Path:
+def build(board: Board, folder: Path, source: Path | None = None, optimise: str = "-O2") -> Path:
+    """Return the ELF of one C file that runs without any firmware; without a file, the kernel of the benchmark."""
     compiler = toolchain.arm_compiler()
     registers = {lines.on_register: 0 for lines in board.lines.values() if lines.on_register}
     for lines in board.lines.values():
@@ -56,13 +57,13 @@ def _build(board: Board, folder: Path) -> Path:
     command: list[str | Path] = [
         *compiler.command,
         *toolchain.core_flags(compiler, board),
-        *("-O2", "-std=c11", "-ffreestanding", "-nostdlib", "-Wl,--entry=reset"),
+        *(optimise, "-std=c11", "-ffreestanding", "-nostdlib", "-Wl,--entry=reset"),
         f"-DSWITCHES={','.join(f'{{{register:#x}u,{mask:#x}u}}' for register, mask in registers.items())}",
         f"-DSTACK_TOP={board.ram.base + board.stack_bytes:#x}u",
         f"-Wl,--section-start=.vectors={board.vector_table:#x}",
         f"-Wl,-Ttext={board.vector_table + 0x100:#x}",
         f"-Wl,-Tdata={board.ram.base + board.stack_bytes:#x}",
-        paths.share() / "emulation" / "chip" / "bench" / "kernel.c",
+        source or paths.share() / "emulation" / "chip" / "bench" / "kernel.c",
         *("-lgcc", "-o", elf),
     ]
     tools.run(command, what="compiling the benchmark")
