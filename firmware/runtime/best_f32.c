@@ -55,6 +55,9 @@ static void update_row(const kg_parameter_f32_t *p, int32_t row, float rate) {
 void kg_step_best_f32_update(const void *args, kg_training_t *training) {
     const kg_parameter_f32_t *p = args;
     for (int32_t row = 0; row < p->matrix.rows; row++) {
-        update_row(p, row, training->rate);
+        if (kg_row_is_due(p->marks, row)) {
+            update_row(p, row, training->rate);
+        }
     }
+    kg_clear_marks(p->marks, p->matrix.rows);
 }

@@ -37,6 +37,7 @@ typedef struct {
 
 // What the update learns about all weights of a layer, for the range policy.
 typedef struct {
+    int32_t rows;
     int32_t lowest, highest;  // of the stored weights
     int32_t below, above;     // steps that left 0..255
     int32_t gradient_peak;
@@ -193,6 +194,7 @@ static void survey_row(const kg_parameter_u8_t *p, int32_t row, layer_survey_t *
     for (int32_t k = 0; k < p->matrix.columns; k++) {
         survey_weight(survey, w[k], p->quant->w_zero);
     }
+    survey->rows++;
 }
 
 // A row without gradients, or with equal ones, is left as it is: no step, no drift.
@@ -205,6 +207,7 @@ static void update_row(const kg_parameter_u8_t *p, const kg_training_t *training
     if (m.deviation > 0.0f) {
         float per_unit = training->rate / (m.deviation * p->state->w_scale);
         step_weights(p, m, per_unit, row, u, survey);
+        survey->rows++;
         float unit = p->x_scale * p->x_scale * kg_exp2i(p->state->g_shift);
         kg_bias_step(&p->b[row], kg_round((float)p->gb[row] * per_unit / unit));
     } else {
@@ -255,12 +258,16 @@ static void requantise_weights(const kg_parameter_u8_t *p, const kg_training_t *
     p->quant->w_zero = zero;
 }
 
+typedef struct {
+    float low, high;
+} range_t;
+
 // The range follows min(max |w|, 4 rms), and moves only when it is clearly off. All in quanta.
-static void adjust_range(const kg_parameter_u8_t *p, const kg_training_t *training,
-                         const layer_survey_t *survey) {
+// Returns whether it moves, and where to.
+static bool wants_range(const kg_parameter_u8_t *p, const layer_survey_t *survey, range_t *range) {
     int32_t zero = p->quant->w_zero;
     float clip =
-        CLIP_RMS * kg_sqrtf((float)survey->squares / (float)(p->matrix.rows * p->matrix.columns));
+        CLIP_RMS * kg_sqrtf((float)survey->squares / (float)(survey->rows * p->matrix.columns));
     float grid_low = (float)-zero;
     float grid_high = (float)(255 - zero);
     float low = survey->below ? RANGE_GROWTH * grid_low : (float)(survey->lowest - zero);
@@ -269,12 +276,30 @@ static void adjust_range(const kg_parameter_u8_t *p, const kg_training_t *traini
     high = kg_minf(high, clip);
     int grows = (survey->below && low < RANGE_SLACK * grid_low) ||
                 (survey->above && high > RANGE_SLACK * grid_high);
-    if (!grows && high - low >= RANGE_USED * 255.0f) {
+    *range = (range_t){low, high};
+    return grows || !(high - low >= RANGE_USED * 255.0f);
+}
+
+// Rows that were not due are looked at only where the others ask for another range.
+static void adjust_range(const kg_parameter_u8_t *p, const kg_training_t *training,
+                         layer_survey_t *survey) {
+    range_t range;
+    if (survey->rows == 0 || !wants_range(p, survey, &range)) {
         return;
     }
+    if (survey->rows < p->matrix.rows) {
+        for (int32_t row = 0; row < p->matrix.rows; row++) {
+            if (!kg_row_is_due(p->marks, row)) {
+                survey_row(p, row, survey);
+            }
+        }
+        if (!wants_range(p, survey, &range)) {
+            return;
+        }
+    }
     float margin = RANGE_MARGIN * p->state->w_scale;
-    low = kg_minf(margin * low, 0.0f);
-    high = kg_maxf(margin * high, 0.0f);
+    float low = kg_minf(margin * range.low, 0.0f);
+    float high = kg_maxf(margin * range.high, 0.0f);
     if (high - low >= 0x1p-100f) {  // all weights zero: nothing to spread
         requantise_weights(p, training, low, high);
     }
@@ -285,10 +310,13 @@ void STEP(update)(const void *args, kg_training_t *training) {
     layer_survey_t survey = {.lowest = 255};
     follow_error_exponent(p, training);
     for (int32_t row = 0; row < p->matrix.rows; row++) {
-        update_row(p, training, row, &survey);
+        if (kg_row_is_due(p->marks, row)) {
+            update_row(p, training, row, &survey);
+        }
     }
     rescale_gradients(p, training, survey.gradient_peak);
     adjust_range(p, training, &survey);
+    kg_clear_marks(p->marks, p->matrix.rows);
 }
 
 #endif

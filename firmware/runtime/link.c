@@ -23,6 +23,8 @@
 
 #define HELLO_ANSWER_BYTES 28u     // before the name
 #define PROFILE_ANSWER_BYTES 4u    // before the cycles
+#define KEPT_ANSWER_BYTES 4u       // before the layers
+#define KEPT_TALLY_BYTES 16u       // of a layer
 #define SMALLEST_BUFFER_BYTES 64u  // plus the logits
 
 typedef struct {
@@ -202,7 +204,11 @@ static kg_status_t profile(link_t *link) {
 }
 
 static kg_status_t reset_profile(link_t *link) {
-    memset(link->model->step_cycles, 0, step_count(link->model) * sizeof(uint64_t));
+    const kg_model_t *model = link->model;
+    memset(model->step_cycles, 0, step_count(model) * sizeof(uint64_t));
+    for (int32_t i = 0; i < model->tally_count; i++) {
+        model->tallies[i] = (kg_kept_tally_t){0, 0};
+    }
     link->bytes = 0;
     return KG_OK;
 }
@@ -215,6 +221,23 @@ static kg_status_t output(link_t *link) {
     }
     memcpy(link->payload, (const uint8_t *)link->model->output + offset, count);
     link->bytes = count;
+    return KG_OK;
+}
+
+static kg_status_t kept(link_t *link) {
+    uint32_t first = kg_get_u32(link->payload);
+    uint32_t count = (uint32_t)link->model->tally_count;
+    if (first > count) {
+        return KG_ERROR_RANGE;
+    }
+    kg_put_u32(link->payload, count);
+    link->bytes = KEPT_ANSWER_BYTES;
+    const kg_kept_tally_t *tally = link->model->tallies + first;
+    for (; first < count && link->max_payload - link->bytes >= KEPT_TALLY_BYTES; first++, tally++) {
+        kg_put_u64(link->payload + link->bytes, tally->kept);
+        kg_put_u64(link->payload + link->bytes + 8, tally->rows);
+        link->bytes += KEPT_TALLY_BYTES;
+    }
     return KG_OK;
 }
 
@@ -235,6 +258,7 @@ static const handler_t handlers[] = {
     [KG_LINK_PROFILE] = {profile, 8, false},
     [KG_LINK_RESET_PROFILE] = {reset_profile, 0, false},
     [KG_LINK_OUTPUT] = {output, 8, false},
+    [KG_LINK_KEPT] = {kept, 4, false},
 };
 
 static kg_status_t dispatch(link_t *link, uint8_t kind, uint8_t flags) {

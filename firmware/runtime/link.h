@@ -46,10 +46,13 @@ typedef enum {
     KG_LINK_WRITE = 7,
     // first step u32, count u32 -> stack peak u32, count x cycles u64 (accumulated per step)
     KG_LINK_PROFILE = 8,
-    // nothing -> nothing; clears the cycles of all steps
+    // nothing -> nothing; clears the cycles of all steps, and the counts of kept rows
     KG_LINK_RESET_PROFILE = 9,
     // offset u32, count u32 -> bytes of the output tensor, as the EVALUATE just before has left it
     KG_LINK_OUTPUT = 10,
+    // first u32 -> sparse layers u32, then for each of them from the first on, as many as fit, rows
+    // kept u64, rows seen u64 (accumulated; the layers from the last to the first)
+    KG_LINK_KEPT = 11,
 } kg_link_kind_t;
 
 // Greets, then serves requests until the stream ends. buffer holds one frame and its answer; its

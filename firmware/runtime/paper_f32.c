@@ -47,6 +47,9 @@ static void update_row(const kg_parameter_f32_t *p, int32_t row, const kg_traini
 void kg_step_paper_f32_update(const void *args, kg_training_t *training) {
     const kg_parameter_f32_t *p = args;
     for (int32_t row = 0; row < p->matrix.rows; row++) {
-        update_row(p, row, training);
+        if (kg_row_is_due(p->marks, row)) {
+            update_row(p, row, training);
+        }
     }
+    kg_clear_marks(p->marks, p->matrix.rows);
 }

@@ -53,9 +53,10 @@ static float stepped(row_step_t s, uint8_t w, float g) {
     return ((float)w - s.zero) * s.scale - (g - s.mean) * s.per_unit;
 }
 
-// per_unit 0 where the row's statistics are empty: its weights keep their values.
+// per_unit 0 where the row is not due or its statistics are empty: its weights keep their values.
 static row_step_t row_step(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row) {
-    float deviation = kg_statistics_deviation(&p->statistics[row]);
+    bool due = kg_row_is_due(p->marks, row);
+    float deviation = due ? kg_statistics_deviation(&p->statistics[row]) : 0.0f;
     return (row_step_t){
         .scale = p->state->w_scale,
         .zero = (float)p->quant->w_zero,
@@ -64,18 +65,34 @@ static row_step_t row_step(const kg_parameter_u8_t *p, const kg_training_t *trai
     };
 }
 
-static void find_range(const kg_parameter_u8_t *p, const kg_training_t *training, float *low,
-                       float *high) {
+typedef struct {
+    float low, high;
+} range_t;
+
+static void widen(range_t *range, float value) {
+    range->low = kg_minf(range->low, value);
+    range->high = kg_maxf(range->high, value);
+}
+
+static range_t range_of_due_rows(const kg_parameter_u8_t *p, const kg_training_t *training) {
+    range_t range = {0.0f, 0.0f};
     const float *g = p->g;
     const uint8_t *w = p->w;
     for (int32_t row = 0; row < p->matrix.rows; row++) {
         row_step_t s = row_step(p, training, row);
-        for (int32_t k = 0; k < p->matrix.columns; k++) {
-            float value = stepped(s, *w++, *g++);
-            *low = kg_minf(*low, value);
-            *high = kg_maxf(*high, value);
+        for (int32_t k = 0; k < p->matrix.columns && kg_row_is_due(p->marks, row); k++) {
+            widen(&range, stepped(s, w[k], g[k]));
         }
+        w += p->matrix.columns;
+        g += p->matrix.columns;
     }
+    return range;
+}
+
+// What the present format can hold.
+static range_t range_of_format(const kg_parameter_u8_t *p) {
+    float zero = (float)p->quant->w_zero;
+    return (range_t){(0.0f - zero) * p->state->w_scale, (255.0f - zero) * p->state->w_scale};
 }
 
 static void write_row(const kg_parameter_u8_t *p, row_step_t s, int32_t row, float scale,
@@ -93,22 +110,50 @@ static void write_row(const kg_parameter_u8_t *p, row_step_t s, int32_t row, flo
     p->gb[row] = 0;
 }
 
-void kg_step_paper_u8_update(const void *args, kg_training_t *training) {
-    const kg_parameter_u8_t *p = args;
-    float low = 0.0f;
-    float high = 0.0f;
+static void write_due_rows(const kg_parameter_u8_t *p, const kg_training_t *training) {
     for (int32_t row = 0; row < p->matrix.rows; row++) {
-        kg_statistics_follow(&p->statistics[row], training);
+        if (kg_row_is_due(p->marks, row)) {
+            write_row(p, row_step(p, training, row), row, p->state->w_scale, p->quant->w_zero);
+        }
     }
-    find_range(p, training, &low, &high);
-    if (!(high - low >= 0x1p-100f)) {
-        return;  // all weights zero: no format to give them
-    }
-    float scale = (high - low) / 255.0f;
-    int32_t zero = kg_clamp(kg_round(-low / scale), 0, 255);
+}
+
+static void write_all_rows(const kg_parameter_u8_t *p, const kg_training_t *training,
+                           range_t range) {
+    float scale = (range.high - range.low) / 255.0f;
+    int32_t zero = kg_clamp(kg_round(-range.low / scale), 0, 255);
     for (int32_t row = 0; row < p->matrix.rows; row++) {
         write_row(p, row_step(p, training, row), row, scale, zero);
     }
     p->state->w_scale = scale;
     p->quant->w_zero = zero;
+}
+
+// All rows share one format. While some are not due it only grows, and is left alone where it can:
+// then their weights are not touched.
+static void update(const kg_parameter_u8_t *p, const kg_training_t *training) {
+    for (int32_t row = 0; row < p->matrix.rows; row++) {
+        if (kg_row_is_due(p->marks, row)) {
+            kg_statistics_follow(&p->statistics[row], training);
+        }
+    }
+    range_t range = range_of_due_rows(p, training);
+    if (!kg_all_rows_are_due(p->marks, p->matrix.rows)) {
+        range_t format = range_of_format(p);
+        widen(&range, format.low);
+        widen(&range, format.high);
+        if (range.low == format.low && range.high == format.high) {
+            write_due_rows(p, training);
+            return;
+        }
+    }
+    if (range.high - range.low >= 0x1p-100f) {  // else all weights are zero: no format to give them
+        write_all_rows(p, training, range);
+    }
+}
+
+void kg_step_paper_u8_update(const void *args, kg_training_t *training) {
+    const kg_parameter_u8_t *p = args;
+    update(p, training);
+    kg_clear_marks(p->marks, p->matrix.rows);
 }

@@ -7,6 +7,8 @@
 #include "ops/dims.h"
 #include "runtime/error_scale.h"
 
+#include <stdbool.h>
+
 // Biases stay inside +-2^30, so that a bias and the sums of a layer cannot leave 32 bits together.
 #define KG_BIAS_LIMIT (1 << 30)
 
@@ -22,6 +24,34 @@ typedef struct {
     int32_t rows, columns;
     uint32_t stream;  // of the dither, different for every layer
 } kg_matrix_t;
+
+// Sparse layers mark the rows that have had a gradient since the last update: others are not
+// updated, and keep weights, gradients and statistics as they are. marks NULL: a dense layer, every
+// row is.
+static inline bool kg_row_is_due(const uint8_t *marks, int32_t row) {
+    return marks == NULL || marks[row] != 0;
+}
+
+static inline void kg_mark_row(uint8_t *marks, int32_t row) {
+    if (marks != NULL) {
+        marks[row] = 1;
+    }
+}
+
+static inline bool kg_all_rows_are_due(const uint8_t *marks, int32_t rows) {
+    bool all = true;
+    for (int32_t row = 0; marks != NULL && row < rows; row++) {
+        all &= marks[row] != 0;
+    }
+    return all;
+}
+
+// Ends the minibatch.
+static inline void kg_clear_marks(uint8_t *marks, int32_t rows) {
+    for (int32_t row = 0; marks != NULL && row < rows; row++) {
+        marks[row] = 0;
+    }
+}
 
 // Mutable scalars of a uint8 layer. real weight = w_scale * (w - quant->w_zero).
 typedef struct {
@@ -44,6 +74,7 @@ typedef struct {
     int32_t *gb;                      // (rows): sum of (e - 128)
     kg_row_statistics_t *statistics;  // (rows), recipe paper only
     float *bias_momentum;             // (rows), recipes sgd_m and sgd_m_qas only
+    uint8_t *marks;                   // (rows), sparse layers only
     kg_parameter_u8_state_t *state;
     kg_conv_quant_t *quant;
     const kg_error_scale_t *error;  // of the layer's output
@@ -56,6 +87,7 @@ typedef struct {
     float *w, *b;                     // (rows, columns), (rows); w and g may be NULL as above
     float *g, *gb;                    // the same shapes
     kg_row_statistics_t *statistics;  // (rows), recipe paper only
+    uint8_t *marks;                   // (rows), sparse layers only
 } kg_parameter_f32_t;
 
 #endif

@@ -6,9 +6,10 @@
 
 #define MOMENTUM 0.9f
 
-// v <- 0.9 v + sum of the minibatch, in the gradient's own buffer; w -= rate / batch v.
+// v <- 0.9 v + sum of the minibatch, in the gradient's own buffer; w -= rate / batch v. Rows that
+// are not due wait with their momentum.
 static void step(float *w, float *g, int32_t count, float rate) {
-    for (int32_t i = 0; g != NULL && i < count; i++) {
+    for (int32_t i = 0; i < count; i++) {
         w[i] -= rate * g[i];
         g[i] *= MOMENTUM;
     }
@@ -17,6 +18,14 @@ static void step(float *w, float *g, int32_t count, float rate) {
 void kg_step_sgd_f32_update(const void *args, kg_training_t *training) {
     const kg_parameter_f32_t *p = args;
     float rate = training->rate / (float)training->batch;
-    step(p->w, p->g, p->matrix.rows * p->matrix.columns, rate);
-    step(p->b, p->gb, p->matrix.rows, rate);
+    int32_t columns = p->matrix.columns;
+    for (int32_t row = 0; row < p->matrix.rows; row++) {
+        if (kg_row_is_due(p->marks, row)) {
+            if (p->g != NULL) {
+                step(p->w + row * columns, p->g + row * columns, columns, rate);
+            }
+            step(p->b + row, p->gb + row, 1, rate);
+        }
+    }
+    kg_clear_marks(p->marks, p->matrix.rows);
 }

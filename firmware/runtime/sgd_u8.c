@@ -49,10 +49,15 @@ void kg_sgd_u8_add_outer(const kg_parameter_u8_t *p, const kg_training_t *traini
 // per_unit: quanta per unit of g.
 static void step_weights(const kg_parameter_u8_t *p, float per_unit) {
     float *g = p->g;
-    for (int32_t i = 0; g != NULL && i < p->matrix.rows * p->matrix.columns; i++) {
-        int32_t step = kg_clamp(kg_round(g[i] * per_unit), -LARGEST_STEP, LARGEST_STEP);
-        p->w[i] = (uint8_t)kg_clamp(p->w[i] - step, 0, 255);
-        g[i] *= MOMENTUM;
+    uint8_t *w = p->w;
+    for (int32_t row = 0; g != NULL && row < p->matrix.rows; row++) {
+        for (int32_t k = 0; k < p->matrix.columns && kg_row_is_due(p->marks, row); k++) {
+            int32_t step = kg_clamp(kg_round(g[k] * per_unit), -LARGEST_STEP, LARGEST_STEP);
+            w[k] = (uint8_t)kg_clamp(w[k] - step, 0, 255);
+            g[k] *= MOMENTUM;
+        }
+        w += p->matrix.columns;
+        g += p->matrix.columns;
     }
 }
 
@@ -60,6 +65,9 @@ static void step_weights(const kg_parameter_u8_t *p, float per_unit) {
 static void step_biases(const kg_parameter_u8_t *p, float per_unit) {
     float error_step = kg_exp2i(p->state->e_exponent) * p->error_factor;
     for (int32_t row = 0; row < p->matrix.rows; row++) {
+        if (!kg_row_is_due(p->marks, row)) {
+            continue;  // its momentum waits
+        }
         float velocity = p->bias_momentum[row] + (float)p->gb[row] * error_step;
         kg_bias_step(&p->b[row], kg_round(velocity * per_unit));
         p->bias_momentum[row] = velocity * MOMENTUM;
@@ -74,6 +82,7 @@ void kg_step_sgd_m_u8_update(const void *args, kg_training_t *training) {
     float s_w = p->state->w_scale;
     step_weights(p, rate * s_w);
     step_biases(p, rate * (s_w * p->x_scale));
+    kg_clear_marks(p->marks, p->matrix.rows);
 }
 
 void kg_step_sgd_m_qas_u8_update(const void *args, kg_training_t *training) {
@@ -82,4 +91,5 @@ void kg_step_sgd_m_qas_u8_update(const void *args, kg_training_t *training) {
     float s_w = p->state->w_scale;
     step_weights(p, rate / s_w);
     step_biases(p, rate / (s_w * p->x_scale));
+    kg_clear_marks(p->marks, p->matrix.rows);
 }

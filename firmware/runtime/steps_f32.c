@@ -46,6 +46,7 @@ void kg_step_row_gradient_f32(const void *args, kg_training_t *training) {
             a->kernel(a->dims, a->x, a->e, kept.row, a->row, a->scratch);
             multiply_row(a->row, p->matrix.columns, scale);
             a->add(p, kept.row, a->row);
+            kg_mark_row(p->marks, kept.row);
         }
     }
 }
@@ -60,6 +61,7 @@ void kg_step_outer_gradient_f32(const void *args, kg_training_t *training) {
         if (error != 0.0f) {
             p->gb[kept.row] += error;
             a->add(p, kept.row, a->x, error);
+            kg_mark_row(p->marks, kept.row);
         }
     }
 }

@@ -68,6 +68,7 @@ void kg_step_row_gradient_u8(const void *args, kg_training_t *training) {
             a->kernel(a->dims, a->x, a->e, p->quant, kept.row, a->row, a->scratch);
             multiply_row(a->row, p->matrix.columns, kept.factor);
             a->add(p, training, kept.row, a->row, fraction);
+            kg_mark_row(p->marks, kept.row);
         }
     }
 }
@@ -82,6 +83,7 @@ void kg_step_outer_gradient_u8(const void *args, kg_training_t *training) {
         if (error != 0) {
             add_bias(p, training, kept.row, error, fraction);
             a->add(p, training, kept.row, a->x, error, fraction);
+            kg_mark_row(p->marks, kept.row);
         }
     }
 }

@@ -10,7 +10,7 @@ from kilograd.losses import loss_of
 from kilograd.lowering import Lowering
 from kilograd.ops import operator
 from kilograd.recipes import GRADIENT_BITS, check_recipe
-from kilograd.types import Program
+from kilograd.types import DENSE, Program, Sparsity
 
 if TYPE_CHECKING:
     from kilograd.kernels import Kernels
@@ -25,6 +25,7 @@ def differentiate(
     *,
     parameters: str = "all",
     gradient_bits: int = GRADIENT_BITS,
+    sparsity: Sparsity = DENSE,
 ) -> Program:
     """
     Return the steps of one training sample and of the update, for the core of `kernels`.
@@ -36,10 +37,11 @@ def differentiate(
         kernels: the kernels of one core.
         parameters: "all", or "biases": the weights of trained layers stay as they are.
         gradient_bits: width of integer gradients, 8, 16 or 32.
+        sparsity: which part of a layer learns from a sample.
 
     """
     check_recipe(recipe, {quantised.weights[name].format.dtype for name in trained}, parameters, gradient_bits)
-    low = Lowering(quantised, trained, recipe, kernels, parameters, gradient_bits)
+    low = Lowering(quantised, trained, recipe, kernels, parameters, gradient_bits, sparsity)
     graph = quantised.graph
     low.tensor(graph.input)
     for node in graph.nodes:
@@ -58,6 +60,7 @@ def differentiate(
         graph.name, phases, low.buffers, tuple(low.records.values()), tuple(low.state),
         graph.input, low.format(graph.input), low.tensor(loss.reported(graph)), low.count(loss.reported(graph)),
         low.tensor(graph.output), low.format(graph.output),
+        tuple(low.sparse),
     )  # fmt: skip
 
 

@@ -11,7 +11,16 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from kilograd import listing, load, paths, zoo
 from kilograd.data import is_own
@@ -19,6 +28,7 @@ from kilograd.errors import KilogradError
 from kilograd.platforms import board as platforms
 from kilograd.recipes import RECIPES
 from kilograd.toml_lines import line_of
+from kilograd.types import Sparsity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -174,7 +184,31 @@ class Train(_Strict):
         description="how the learning rate falls: `cosine` (half a wave) or `linear` to 0, `step` to a tenth after half"
         " of the updates and a hundredth after three quarters, or `constant`; default: cosine (best), constant (paper)",
     )
+    lambda_min: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="sparse updates: share of each layer's channels or neurons that learns from a sample without loss;"
+        " 1: all learn, always. The last trained layer always learns whole",
+    )
+    lambda_max: float = Field(
+        default=1.0, ge=0, le=1, description="likewise from a sample with the largest loss so far; between: linear"
+    )
+    selection: Literal["proportional", "top_k"] | None = Field(
+        default=None,
+        description="which ones learn: `proportional` by chance, those with more error oftener and none with a bias, or"
+        " `top_k`, those with the largest error; default: proportional (best), top_k (paper)",
+    )
     seed: int = Field(default=1, ge=0, lt=2**32, description="start of every random choice")
+
+    @field_validator("lambda_max")
+    @classmethod
+    def _not_below(cls, value: float, info: ValidationInfo) -> float:
+        least = info.data.get("lambda_min", 0.0)
+        if value < least:
+            message = f"must not be below lambda_min = {least}, which {value} is"
+            raise ValueError(message)
+        return value
 
     @property
     def rate(self) -> float:
@@ -187,6 +221,12 @@ class Train(_Strict):
     def decay(self) -> str:
         """Return how the learning rate falls: as the experiment says, or the recipe."""
         return self.schedule or RECIPES[self.recipe].decay
+
+    @property
+    def sparsity(self) -> Sparsity:
+        """Return which part of a layer learns from a sample."""
+        selection = self.selection or RECIPES[self.recipe].selection
+        return Sparsity(self.lambda_min, self.lambda_max, selection)
 
 
 class Classifier(_Strict):

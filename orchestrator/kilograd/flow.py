@@ -26,7 +26,7 @@ from kilograd.types import Samples
 from kilograd.workers import workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -73,6 +73,8 @@ class Trained:
     state: bytes
     state_hash: str
     logits: bytes
+    kept: Mapping[str, float]
+    """By sparse layer, the first one first: the share of rows that was kept."""
 
 
 def run_experiment(
@@ -219,7 +221,8 @@ def _result(session: Session, lowered: Lowered, material: Material) -> Trained:
     x = store_input(material.test.x[:CHECKED_SAMPLES], lowered.program.input_format)
     logits = session.evaluate(x, material.test.y[:CHECKED_SAMPLES]).logits.tobytes()
     state = session.read_state()
-    return Trained(state, hash_state(state), logits)
+    kept = dict(zip(reversed(lowered.program.sparse), map(measure.share, reversed(session.kept())), strict=True))
+    return Trained(state, hash_state(state), logits, kept)
 
 
 def _run_on_board(
@@ -262,6 +265,7 @@ def _run_on_board(
         time_ms=milliseconds,
         energy_mj=measure.energy_mj(board, milliseconds),
         steps=samples,
+        kept=trained.kept,
         state_hash=trained.state_hash,
     )  # fmt: skip
     return report, trained
@@ -339,6 +343,7 @@ def _run_on_host(
         "host", "host", fits=True, ram=ram, flash=flash,
         **_tested(experiment, material, reference, trained.state, out / "host", progress, "host"),
         steps=len(schedule.order),
+        kept=trained.kept,
         state_hash=trained.state_hash,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from kilograd.kernels import load_kernels
 from kilograd.plan import plan
 from kilograd.quantise import node_dtypes, quantise
 from kilograd.recipes import GRADIENT_BITS, check_recipe
+from kilograd.types import DENSE, Sparsity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +37,7 @@ class Settings:
     """What of a trained layer learns: "all", or "biases"."""
     gradient_bits: int = GRADIENT_BITS
     """Width of the gradients of uint8 layers in recipe best."""
+    sparsity: Sparsity = DENSE
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def make_steps(
         load_kernels(core, kernels),
         parameters=settings.parameters,
         gradient_bits=settings.gradient_bits,
+        sparsity=settings.sparsity,
     )
     return quantised, trained, program
 

@@ -13,7 +13,7 @@ import numpy as np
 from kilograd.fixed_point import add_weights, requant
 from kilograd.ops import _rectifier
 from kilograd.recipes import GRADIENT_BITS, find_recipe
-from kilograd.types import Address, Array, Buffer, Record, Step
+from kilograd.types import DENSE, Address, Array, Buffer, Record, Sparsity, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,6 +57,8 @@ class Lowering:
     kernels: Kernels
     parameters: str = "all"
     gradient_bits: int = GRADIENT_BITS
+    sparsity: Sparsity = DENSE
+    sparse: list[str] = field(default_factory=list)
     buffers: dict[str, Buffer] = field(default_factory=dict)
     records: dict[str, Record] = field(default_factory=dict)
     state: list[str] = field(default_factory=list)
@@ -109,6 +111,15 @@ class Lowering:
     def count(self, tensor: str) -> int:
         """Return the number of elements of a tensor."""
         return math.prod(self.graph.shapes[tensor])
+
+    def stream(self) -> int:
+        """Return the stream of dither of the trained layer that is being lowered."""
+        return len(self.update)
+
+    def is_sparse(self, node: Node) -> bool:
+        """Tell whether only some rows of a layer learn from a sample: the last trained layer always learns whole."""
+        trained = [other.name for other in self.graph.nodes if other.name in self.trained]
+        return not self.sparsity.dense and node.name in trained[:-1]
 
     # --- feature buffers ---------------------------------------------------------------------------------------------
 

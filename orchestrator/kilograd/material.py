@@ -64,7 +64,9 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
         graph = load_model(experiment.model.source, base=Path(), seed=seed, classes=classes, input_shape=shape)
         _check_fit(graph, data.train, experiment.data.name)
         how = experiment.train
-        settings = Settings(how.configuration, how.recipe, how.layers, how.formats, how.parameters, how.gradient_bits)
+        settings = Settings(
+            how.configuration, how.recipe, how.layers, how.formats, how.parameters, how.gradient_bits, how.sparsity
+        )
         check_settings(graph, settings)  # a wrong name must not show after minutes of pretraining,
         zoo.with_fresh_weights(graph, experiment.model.reset, seed=seed)  # nor a wrong number
         _check_pruning(experiment, graph)

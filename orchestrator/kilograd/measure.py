@@ -59,6 +59,11 @@ def _by_phase(program: Program, costs: Mapping[int, float], samples: int) -> Pha
     return Phases(**sums)
 
 
+def share(count: tuple[int, int]) -> float:
+    """Return the first number over the second, 0 where there is nothing to divide."""
+    return count[0] / max(count[1], 1)
+
+
 def time_ms(board: Board, cycles: Phases | None) -> float | None:
     """Return the time of one training sample at the board's clock; None where there are no cycles."""
     return None if cycles is None else cycles.total / board.clock_hz * 1000.0

@@ -37,6 +37,8 @@ class Recipe:
     """End of the name of the update step where only biases train; None: it needs the gradients of the weights."""
     fixed_errors: bool = False
     """Whether the scales of uint8 errors stay as they are."""
+    selection: str = "proportional"
+    """Default choice of the rows of sparse updates."""
     formats: tuple[frozenset[str], ...] = EVERYTHING
     """Number formats that the trained layers may have together."""
 
@@ -58,6 +60,7 @@ RECIPES: Mapping[str, Recipe] = {
     "paper": Recipe(
         {"uint8": 1e-3}, "constant", _both("paper"), _both("paper"), statistics=True,
         update_biases=None, fixed_errors=True,
+        selection="top_k",
     ),
     "sgd_m": Recipe(
         {"uint8": 100.0, "float32": 0.03}, "cosine", _SGD, {"u8": "sgd_m", "f32": "sgd"},

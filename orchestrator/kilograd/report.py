@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +138,8 @@ class BoardReport:
     energy_mj: float | None = None
     steps: int = 0
     state_hash: str | None = None
+    kept: Mapping[str, float] = field(default_factory=dict)
+    """By layer with sparse updates, the first one first: the share of rows that has learned from a sample."""
     same_bits: bool | None = None
     """Whether the trained state equals the host's after as many steps; None on the host itself."""
     plan: PlanReport | None = None
@@ -219,6 +221,7 @@ def report_table(report: Report) -> Table:
         *_phase_rows("instructions"),
         ("time per sample", lambda b: _quantity(b.time_ms, "ms")),
         ("energy per sample", lambda b: _quantity(b.energy_mj, "mJ")),
+        *(_kept_row(layer) for layer in dict.fromkeys(layer for board in report.boards for layer in board.kept)),
         ("training samples", lambda b: f"{b.steps:,}"),
         ("same bits as host", lambda b: _yes(b.same_bits)),
     ]
@@ -260,6 +263,10 @@ def _phase_rows(kind: str) -> Iterable[tuple[str, Callable[[BoardReport], str]]]
     yield f"{kind} per sample", partial(_phase, kind, "total")
     for phase in PHASES:
         yield f"  {phase}", partial(_phase, kind, phase)
+
+
+def _kept_row(layer: str) -> tuple[str, Callable[[BoardReport], str]]:
+    return f"rows kept, {layer}", lambda b: f"{100 * b.kept[layer]:.1f} %" if layer in b.kept else UNKNOWN
 
 
 def _phase(kind: str, phase: str, board: BoardReport) -> str:

@@ -149,11 +149,15 @@ class Buffer:
     @property
     def bytes(self) -> int:
         """Return the size of the array."""
-        return self.count * CTYPE_BYTES[self.ctype]
+        return HEADER_BYTES.get(self.ctype, 0) + self.count * CTYPE_BYTES[self.ctype]
 
 
 SCALAR_BYTES = 4
-CTYPE_BYTES = {"uint8_t": 1, "int8_t": 1, "int16_t": 2, "int32_t": 4, "float": 4, "kg_row_statistics_t": 16}
+CTYPE_BYTES = {
+    "uint8_t": 1, "int8_t": 1, "int16_t": 2, "int32_t": 4, "float": 4, "kg_row_statistics_t": 16, "kg_kept_t": 4,
+}  # fmt: skip
+HEADER_BYTES = {"kg_kept_t": 8}
+"""Bytes before the elements."""
 
 
 @dataclass(frozen=True)
@@ -194,6 +198,28 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Sparsity:
+    """
+    Dynamic sparse updates: the share of a layer's rows that learns from one sample goes with the sample's loss.
+
+    The share is `lambda_min` at a loss of 0, `lambda_max` at the largest loss so far. Selections: "proportional" (rows
+    by chance, the more error the likelier, without bias) and "top_k" (the rows with the largest errors).
+    """
+
+    lambda_min: float = 1.0
+    lambda_max: float = 1.0
+    selection: str = "proportional"
+
+    @property
+    def dense(self) -> bool:
+        """Tell whether all rows learn from every sample."""
+        return self.lambda_min >= 1
+
+
+DENSE = Sparsity()
+
+
+@dataclass(frozen=True)
 class Program:
     """Forward, backward and update steps of one model, and everything they point to."""
 
@@ -211,6 +237,8 @@ class Program:
     """Numbers in `logits`."""
     output: str
     output_format: Format
+    sparse: tuple[str, ...] = ()
+    """Layers with sparse updates, from the last to the first."""
 
 
 PHASES = ("forward", "backward", "update")

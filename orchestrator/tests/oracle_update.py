@@ -46,6 +46,13 @@ class Layer:
     backward: F = ZERO
     statistics: Array = field(default_factory=lambda: np.zeros((0, 4)))
     bias_momentum: Array = field(default_factory=lambda: np.zeros(0, F))
+    marks: Array | None = None
+    """Sparse layers: which rows have had a gradient in this minibatch; the others are not updated."""
+
+    @property
+    def due(self) -> Array:
+        """Return which rows an update changes."""
+        return np.ones(len(self.b), bool) if self.marks is None else self.marks
 
 
 @dataclass
@@ -96,16 +103,18 @@ def update_best(layer: Layer, error: Scale, rate: F, draw: Draw) -> None:
     """Do the standardised, stochastically rounded step; `draw` gives the dither for a purpose."""
     _follow_exponent(layer, error, draw)
     peaks = np.abs(layer.g).max(axis=1)
-    u = draw(UPDATE)
+    u, due = draw(UPDATE), layer.due
     left_below = left_above = False
-    for row, peak in enumerate(peaks):
-        moved = _update_row(layer, row, int(peak), rate, u[row])
+    for row in np.flatnonzero(due):
+        moved = _update_row(layer, row, int(peaks[row]), rate, u[row])
         left_below |= moved[0]
         left_above |= moved[1]
-    layer.g = (7 * layer.g + (u >> 13 & 7)) >> 3
-    layer.gb -= layer.gb >> 3
-    _rescale(layer, int(peaks.max()), draw)
+    layer.g[due] = ((7 * layer.g + (u >> 13 & 7)) >> 3)[due]
+    layer.gb[due] -= layer.gb[due] >> 3
+    _rescale(layer, int(peaks[due].max(initial=0)), draw)
     _adjust_range(layer, (left_below, left_above), draw)
+    if layer.marks is not None:
+        layer.marks[:] = False
 
 
 def _follow_exponent(layer: Layer, error: Scale, draw: Draw) -> None:
@@ -164,19 +173,29 @@ def _rescale(layer: Layer, peak: int, draw: Draw) -> None:
 
 def _adjust_range(layer: Layer, left: tuple[bool, bool], draw: Draw) -> None:
     """Let the range follow min(max |w|, 4 rms) where it is clearly off; `left`: weights went below, above it."""
+    wanted = _wanted_range(layer, left, layer.w[layer.due])
+    if wanted is not None and not layer.due.all():  # rows that are not due have a say in a change only
+        wanted = _wanted_range(layer, left, layer.w)
+    if wanted is None:
+        return
+    margin = F(1.03) * layer.w_scale
+    low, high = min(margin * wanted[0], F(0)), max(margin * wanted[1], F(0))
+    if high > low:
+        _requantise(layer, low, high, draw)
+
+
+def _wanted_range(layer: Layer, left: tuple[bool, bool], weights: Array) -> tuple[F, F] | None:
+    """Return the range that these weights ask for, in quanta; None where the present one will do."""
+    if weights.size == 0:
+        return None
     left_below, left_above = left
-    centred = layer.w - layer.w_zero
-    clip = F(4) * np.sqrt(F(int((centred**2).sum())) / F(layer.w.size))
+    centred = weights - layer.w_zero
+    clip = F(4) * np.sqrt(F(int((centred**2).sum())) / F(weights.size))
     grid_low, grid_high = F(-layer.w_zero), F(255 - layer.w_zero)
     low = max(F(1.1) * grid_low if left_below else F(centred.min()), -clip)
     high = min(F(1.1) * grid_high if left_above else F(centred.max()), clip)
     grows = (left_below and low < F(1.02) * grid_low) or (left_above and high > F(1.02) * grid_high)
-    if not grows and high - low >= F(0.85) * F(255):
-        return
-    margin = F(1.03) * layer.w_scale
-    low, high = min(margin * low, F(0)), max(margin * high, F(0))
-    if high > low:
-        _requantise(layer, low, high, draw)
+    return None if not grows and high - low >= F(0.85) * F(255) else (low, high)
 
 
 def _requantise(layer: Layer, low: F, high: F, draw: Draw) -> None:
@@ -193,38 +212,51 @@ def _requantise(layer: Layer, low: F, high: F, draw: Draw) -> None:
 def update_paper(layer: Layer, step: F, rate: F, batch: int, *, first: bool) -> None:
     """Do equations 5 to 8 in float64; `step` is that of errors, `first` starts the running statistics."""
     keep = 0.0 if first else 0.9
-    s = layer.statistics
-    s[:, 0] = keep * s[:, 0] + (1 - keep) * s[:, 2] / batch
-    s[:, 1] = keep * s[:, 1] + (1 - keep) * s[:, 3] / batch
-    s[:, 2:] = 0
-    sigma = np.sqrt(np.maximum(s[:, 1] - s[:, 0] ** 2, 0))
+    s, due = layer.statistics, layer.due
+    s[due, 0] = keep * s[due, 0] + (1 - keep) * s[due, 2] / batch
+    s[due, 1] = keep * s[due, 1] + (1 - keep) * s[due, 3] / batch
+    s[due, 2:] = 0
+    sigma = np.where(due, np.sqrt(np.maximum(s[:, 1] - s[:, 0] ** 2, 0)), 0)
     per_unit = np.where(sigma > 0, float(rate) / np.where(sigma > 0, sigma, 1), 0)
     old = np.float64(layer.w_scale)
     real = (layer.w - layer.w_zero) * old - (layer.g - s[:, :1]) * per_unit[:, None]
-    low, high = min(0, real.min()), max(0, real.max())
-    scale = (high - low) / 255
-    layer.w_zero = int(np.clip(nearest(-low / scale), 0, 255))
+    low, high = min(0, real[due].min(initial=0)), max(0, real[due].max(initial=0))
+    scale, zero = (high - low) / 255, None
+    if not due.all():  # the format is shared: it may grow, and stays if it can
+        old_low, old_high = (0 - layer.w_zero) * old, (255 - layer.w_zero) * old
+        if old_low <= low and high <= old_high:
+            scale, zero = old, layer.w_zero
+        else:
+            low, high = min(low, old_low), max(high, old_high)
+            scale = (high - low) / 255
+    layer.w_zero = int(np.clip(nearest(-low / scale), 0, 255)) if zero is None else zero
     layer.w = np.clip(nearest(real / scale) + layer.w_zero, 0, 255)
     bias = layer.b * np.float64(layer.x_scale) * old - layer.gb * np.float64(step) * per_unit
     layer.b = nearest(bias / (np.float64(layer.x_scale) * scale))
     layer.w_scale = F(scale)
     layer.g[...] = 0
     layer.gb[...] = 0
+    if layer.marks is not None:
+        layer.marks[:] = False
 
 
 def update_sgd(layer: Layer, error: Scale, factor: F, rate: F, batch: int, *, scaled: bool) -> None:
     """Step whole weights against their gradient, times s_w^-2 (bias: s_w^-2 s_x^-2) where it is `scaled`."""
     unit, bias_unit = layer.w_scale, layer.w_scale * layer.x_scale
     rate = rate / F(batch)
+    due = layer.due
     step = nearest(layer.g * (rate / unit if scaled else rate * unit))
-    layer.w = np.clip(layer.w - step, 0, 255)
-    layer.g *= F(0.9)
+    layer.w[due] = np.clip(layer.w - step, 0, 255)[due]
+    layer.g[due] *= F(0.9)
     velocity = layer.bias_momentum + layer.gb.astype(F) * (F(2.0**layer.e_exponent) * factor)
     step = nearest(velocity * (rate / bias_unit if scaled else rate * bias_unit))
-    layer.b = np.clip(layer.b - np.clip(step, -(2**31), 2**31 - 1), -LARGEST_BIAS, LARGEST_BIAS)
-    layer.bias_momentum = velocity * F(0.9)
+    step = np.where(due, np.clip(step, -(2**31), 2**31 - 1), 0)
+    layer.b = np.clip(layer.b - step, -LARGEST_BIAS, LARGEST_BIAS)
+    layer.bias_momentum = np.where(due, velocity * F(0.9), layer.bias_momentum)
     layer.gb[...] = 0
     layer.e_exponent = error.exponent
+    if layer.marks is not None:
+        layer.marks[:] = False
 
 
 def update_biases(layer: Layer, error: Scale, rate: F) -> None:

@@ -11,6 +11,7 @@ from kilograd import experiment as experiments
 from kilograd.errors import KilogradError
 from kilograd.experiment import load_experiment, parse_override, reference_table
 from kilograd.toml_lines import line_of
+from kilograd.types import Sparsity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +44,11 @@ MISTAKES = [
     ("[train]\nlayers = 0", 7, ["train.layers", '"all"'], []),
     ("[train]\nlayers = []", 7, ["train.layers", '"all"'], []),
     ("[train]\nlayers = [1, 2]", 7, ["train.layers", '"all"'], []),
+    ("[train]\nlambda_min = -0.1", 7, ["train.lambda_min", "greater than or equal to 0"], ["sparse updates"]),
+    ("[train]\nlambda_min = 1.5", 7, ["train.lambda_min", "less than or equal to 1"], []),
+    ("[train]\nlambda_min = 0.5\nlambda_max = 0.25", 8, ["train.lambda_max", "lambda_min = 0.5"], []),
+    ("[train]\nlambda_max = 0.25", 7, ["train.lambda_max", "lambda_min = 1.0"], []),
+    ('[train]\nselection = "random"', 7, ["train.selection", "'proportional' or 'top_k'", "'random'"], []),
     ('[run]\nboards = "rp2040"', 7, ["run.boards", "a list"], []),
     ('[run]\nboards = ["rp2040",\n  "rp2350"]', 7, ["run.boards", "'rp2350' is no board", "nrf52840, rp2040"], []),
     ("[run]\nboards = []", 7, ["run.boards", "at least 1"], []),
@@ -139,6 +145,19 @@ def test_what_is_missing_or_wrong_in_required_keys_is_named(tmp_path: Path, text
 
     assert caught.value.message.startswith(f"{path}:{line}: ")
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("recipe", "selection"), [("best", "proportional"), ("paper", "top_k"), ("sgd_m", "proportional")]
+)
+def test_the_recipe_decides_how_rows_are_chosen_unless_it_is_given(tmp_path: Path, recipe: str, selection: str) -> None:
+    """The published recipe takes the largest; by default all rows learn."""
+    path = write(tmp_path, f'{SMALLEST}[train]\nrecipe = "{recipe}"\n')
+
+    assert load_experiment(path).train.sparsity == Sparsity(1.0, 1.0, selection)
+    assert load_experiment(path).train.sparsity.dense
+    sparse = {"train.lambda_min": 0.1, "train.lambda_max": 0.5, "train.selection": "top_k"}
+    assert load_experiment(path, sparse).train.sparsity == Sparsity(0.1, 0.5, "top_k")
 
 
 def test_overrides_replace_keys_of_the_file(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ SHAPE = {
     "energy_mj": "float",
     "steps": "int",
     "state_hash": "str",
+    "kept": {},
     "same_bits": "bool",
 }
 
@@ -176,6 +177,16 @@ def test_training_on_the_chip_brings_accuracy_back(run_cli: RunCli, place: Place
 
     assert board["steps"] == 1920
     assert board["accuracy"]["trained"] > board["accuracy"]["after_shift"] + 0.1
+
+
+def test_sparse_updates_tell_what_they_kept(run_cli: RunCli, place: Place) -> None:
+    """A board and the host keep the same rows; the last layer learns whole."""
+    sparse = ("--set", "train.lambda_min=0.2", "--set", "train.lambda_max=0.6", "--board", "imxrt1062")
+    (board,) = content(kg(run_cli, place, "run", "--json", *sparse))["boards"]
+
+    assert board["same_bits"] is True
+    assert list(board["kept"]) == ["conv1", "conv2", "fc1"]
+    assert all(0.15 < share < 0.6 for share in board["kept"].values())
 
 
 def test_boards_come_in_the_order_asked_for(boards: list[dict[str, Any]], run_cli: RunCli, place: Place) -> None:

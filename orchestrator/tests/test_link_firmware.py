@@ -296,6 +296,22 @@ def test_profile_reads_and_clears_cycles(twin: Path) -> None:
     assert bytes(28) == answers[4].payload
 
 
+def test_kept_rows_come_in_pieces_and_are_cleared_with_the_profile(twin: Path) -> None:
+    """Each answer says how many layers there are, and holds as many as fit."""
+    firsts = [struct.pack("<I", first) for first in (0, 3, 7, 8)]
+    stream = HELLO + b"".join(frame(Kind.KEPT, 1 + i, first) for i, first in enumerate(firsts))
+    stream += frame(Kind.RESET_PROFILE, 5) + frame(Kind.KEPT, 6, struct.pack("<I", 0))
+    answers = talk(twin, stream)[1:]
+
+    room = (SMALL_PAYLOAD - 4) // 16
+    counts = [7, 0x1122334455667788, 1, 2, 0, 5, 4, 4, 3, 9, 6, 6, 8, 9]
+    assert struct.pack("<I10Q", 7, *counts[: 2 * room]) == answers[0].payload
+    assert struct.pack("<I8Q", 7, *counts[6:]) == answers[1].payload
+    assert struct.pack("<I", 7) == answers[2].payload
+    assert (Status.RANGE, b"") == (answers[3].status, answers[3].payload)
+    assert struct.pack("<I10Q", 7, *[0] * 10) == answers[5].payload
+
+
 @given(
     garbage=st.binary(max_size=60),
     bare=st.binary(max_size=8).map(lambda data: data.replace(b"\0", b"\1")),

@@ -78,7 +78,7 @@ def test_the_json_has_exactly_the_promised_keys_in_order() -> None:
     (board,) = content["boards"]
     assert list(board) == [
         "board", "engine", "fits", "accuracy", "ram", "flash", "cycles", "instructions",
-        "time_ms", "energy_mj", "steps", "state_hash", "same_bits",
+        "time_ms", "energy_mj", "steps", "state_hash", "kept", "same_bits",
     ]  # fmt: skip
     assert board["accuracy"] == {"before_shift": 0.987, "after_shift": 0.512, "trained": 0.954}
     assert board["ram"] == {
@@ -97,6 +97,19 @@ def test_what_a_board_cannot_say_is_null_in_the_same_shape(host: BoardReport) ->
     assert board["cycles"] == {"forward": None, "backward": None, "update": None}
     assert board["ram"] == {"features": 1, "trained": 2, "stack": None, "other": 3, "total": 6, "limit": None}
     assert (board["time_ms"], board["same_bits"]) == (None, None)
+
+
+def test_shares_of_kept_rows_are_shown_by_layer(host: BoardReport) -> None:
+    """Only layers with sparse updates have a row, in the order of the model."""
+    sparse = replace(BOARD, kept={"conv1": 0.125, "fc1": 0.1})
+    report = Report((sparse, host))
+
+    assert json.loads(report_json(report))["boards"][0]["kept"] == {"conv1": 0.125, "fc1": 0.1}
+    assert json.loads(report_json(report))["boards"][1]["kept"] == {}
+    table = report_table(report)
+    cells = [list(column.cells) for column in table.columns]
+    shown = [row for row in zip(*cells, strict=True) if str(row[0]).startswith("rows kept")]
+    assert shown == [("rows kept, conv1", "12.5 %", "-"), ("rows kept, fc1", "10.0 %", "-")]
 
 
 def test_the_plan_of_a_board_that_does_not_fit_stays_out_of_the_json() -> None:

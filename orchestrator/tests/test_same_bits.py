@@ -14,6 +14,7 @@ from builds import CHIPS
 from kilograd.graph import make_graph
 from kilograd.lower import Settings
 from kilograd.platforms.board import load_board
+from kilograd.types import DENSE, Sparsity
 from kilograd.zoo import build_model
 from kilograd.zoo._layers import add, average_pool, conv2d, flatten, linear, max_pool, relu
 from twins import gated_net, small_vae
@@ -37,12 +38,14 @@ class Case:
     parameters: str = "all"
     formats: tuple[tuple[str, str], ...] = ()
     bits: int = 16
+    sparsity: Sparsity = DENSE
 
     def __str__(self) -> str:
         trained = "" if self.layers == "all" else f"-last{self.layers}"
         some = "-biases" if self.parameters == "biases" else ""
         more = f"{some}{'-formats' if self.formats else ''}{'' if self.bits == 16 else f'-{self.bits}'}"
-        return f"{self.model}-{self.configuration}-{self.recipe}{trained}{more}"
+        sparse = "" if self.sparsity.dense else f"-{self.sparsity.selection}"
+        return f"{self.model}-{self.configuration}-{self.recipe}{trained}{more}{sparse}"
 
 
 CASES = [
@@ -54,6 +57,11 @@ CASES = [
     Case("digits_cnn", "uint8", "sgd_m"),
     Case("digits_cnn", "mixed", "sgd_m_qas"),
     Case("small_resnet", "float32", "sgd_m"),
+    # Sparse updates.
+    Case("digits_cnn", "uint8", "best", sparsity=Sparsity(0.1, 0.5)),
+    Case("digits_cnn", "mixed", "paper", sparsity=Sparsity(0.1, 0.5, "top_k")),
+    Case("small_resnet", "uint8", "sgd_m", sparsity=Sparsity(0.2, 0.6)),
+    *(Case("small_resnet", "float32", "best", sparsity=Sparsity(0.2, 0.6, how)) for how in ("proportional", "top_k")),
     # Every operator; in float32 on a smaller net, as the RP2040 computes floats in software.
     *(Case("resnet_tiny", form, "best") for form in ("uint8", "mixed")),
     *(Case("small_resnet", "float32", recipe) for recipe in ("best", "paper")),
@@ -91,7 +99,9 @@ def task(case: Case, *, seed: int = 1) -> Task:
     train, test = digits(SAMPLES, size=graph.shapes[graph.input][1])
     if graph.loss == "elbo":
         train, test = unlabelled(train), unlabelled(test)
-    settings = Settings(case.configuration, case.recipe, case.layers, dict(case.formats), case.parameters, case.bits)
+    settings = Settings(
+        case.configuration, case.recipe, case.layers, dict(case.formats), case.parameters, case.bits, case.sparsity
+    )
     rate = RATES.get((case.configuration, case.recipe), 1e-3)
     return Task(graph, settings, train, test, steps(SAMPLES, BATCH, rate=rate, seed=seed))
 

@@ -23,7 +23,7 @@ from kilograd.quantise import store_input
 from kilograd.recipes import RECIPES
 from kilograd.schedule import make_schedule, train
 from kilograd.state import float_graph, split_state
-from kilograd.types import Samples
+from kilograd.types import DENSE, Samples, Sparsity
 from kilograd.zoo import _layers as layer
 from kilograd.zoo import build_model, models
 
@@ -97,9 +97,10 @@ class Twins:
         formats: Mapping[str, str] | None = None,
         parameters: str = "all",
         bits: int = 16,
+        sparsity: Sparsity = DENSE,
     ) -> Twin:
         """Return the twin of a model, calibrated with samples of its shape."""
-        settings = Settings(configuration, recipe, layers, formats or {}, parameters, bits)
+        settings = Settings(configuration, recipe, layers, formats or {}, parameters, bits, sparsity)
         key = (graph.name, fingerprint(graph), repr(settings), core)
         if key not in self._made:
             self._made[key] = self._make(graph, settings, core)

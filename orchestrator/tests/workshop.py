@@ -15,6 +15,7 @@ from kilograd.engines.builtin import BuiltinEngine
 from kilograd.engines.host import HostEngine
 from kilograd.link.session import Session
 from kilograd.lower import Lowered, Settings, lower
+from kilograd.measure import instructions_by_phase
 from kilograd.quantise import store_input
 from kilograd.schedule import Schedule, make_schedule, train
 from kilograd.types import Samples
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pytest
 
     from kilograd.platforms.board import Board
+    from kilograd.report import Phases
     from kilograd.types import Graph
 
 CALIBRATION = 64
@@ -78,6 +80,19 @@ class Workshop:
             session = Session(chip)
             train(session, task.train, lowered.program.input_format, task.schedule, _ignore)
             return _result(session, lowered, task)
+
+    def instructions(self, task: Task, board: Board) -> Phases:
+        """Return what one sample of a training costs on a board."""
+        lowered = self._lower(task, board.core, board.name)
+        elf = build_firmware([lowered.source], board, self.root / board.name / "build")
+        with BuiltinEngine(elf, board) as chip:
+            session = Session(chip)
+            chip.reset_counts()
+            train(session, task.train, lowered.program.input_format, task.schedule, _ignore)
+            counts, samples = chip.step_counts(), len(task.schedule.order)
+            counted = instructions_by_phase(lowered.program, counts, session.profile(), None, samples)
+        assert counted is not None
+        return counted
 
     def _lower(self, task: Task, core: str, folder: str) -> Lowered:
         calibration = task.train.x[:CALIBRATION]

@@ -28,6 +28,7 @@ typedef struct {
     int32_t label;       // class of the sample in the input tensor
     int32_t predicted;   // class with the largest logit
     float loss;          // of the last sample, nats
+    float largest_loss;  // of the samples that sparse layers were trained on
     uint64_t lap_start;  // cycle count at the end of the last lap
 } kg_training_t;
 
@@ -50,6 +51,11 @@ typedef struct {
     size_t bytes;
 } kg_region_t;
 
+// How many rows a sparse layer has kept, of how many that it has seen, over all samples.
+typedef struct {
+    uint64_t kept, rows;
+} kg_kept_tally_t;
+
 typedef struct {
     const char *name;
     uint32_t id;  // CRC-32 over the generated tables; both ends of the link compare it
@@ -62,7 +68,9 @@ typedef struct {
     int32_t classes;
     const void *output;  // what the last layer has made of the sample, until training overwrites it
     size_t output_bytes;
-    uint64_t *step_cycles;  // one accumulator per step, all phases in order
+    uint64_t *step_cycles;     // one accumulator per step, all phases in order
+    kg_kept_tally_t *tallies;  // one for each sparse layer, from the last to the first
+    int32_t tally_count;
 } kg_model_t;
 
 // Defined by the generated file.

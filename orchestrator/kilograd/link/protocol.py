@@ -44,6 +44,7 @@ class Kind(IntEnum):
     PROFILE = 8
     RESET_PROFILE = 9
     OUTPUT = 10
+    KEPT = 11
 
 
 class Status(IntEnum):
@@ -180,7 +181,7 @@ def parse_profile(payloads: list[bytes]) -> Profile:
 
 
 def reset_profile(sequence: int) -> Request:
-    """Clear the cycles of all steps."""
+    """Clear the cycles of all steps, and the counts of kept rows."""
     return _request(Kind.RESET_PROFILE, sequence)
 
 
@@ -189,6 +190,17 @@ def output(sequence: int, hello: Hello, size: int) -> Iterator[Request]:
     step = min(hello.max_payload, LARGEST_CHUNK)
     for count, offset in enumerate(range(0, size, step)):
         yield _request(Kind.OUTPUT, sequence + count, _RANGE.pack(offset, min(step, size - offset)))
+
+
+def kept(sequence: int, first: int) -> Request:
+    """Ask how many rows the sparse layers from `first` on have kept."""
+    return _request(Kind.KEPT, sequence, _OFFSET.pack(first))
+
+
+def parse_kept(payload: bytes) -> tuple[int, list[tuple[int, int]]]:
+    """Read an answer to kept: the number of all sparse layers, and (rows kept, rows seen) of some of them."""
+    pairs = np.frombuffer(payload[_OFFSET.size :], "<u8").reshape(-1, 2)
+    return _OFFSET.unpack_from(payload)[0], [(int(kept), int(seen)) for kept, seen in pairs]
 
 
 def samples(

@@ -123,8 +123,18 @@ class Session:
         answers = self._ask(protocol.profile(self._exchange.sequence, self.hello))
         return protocol.parse_profile(answers)
 
+    def kept(self) -> list[tuple[int, int]]:
+        """Return (rows kept, rows seen) of every sparse layer since the last reset of the profile."""
+        layers: list[tuple[int, int]] = []
+        while True:
+            (answer,) = self._ask([protocol.kept(self._exchange.sequence, len(layers))])
+            count, some = protocol.parse_kept(answer)
+            layers += some
+            if len(layers) >= count:
+                return layers
+
     def reset_profile(self) -> None:
-        """Clear the cycles of all steps."""
+        """Clear the cycles of all steps, and the counts of kept rows."""
         self._ask([protocol.reset_profile(self._exchange.sequence)])
 
     def _ask(self, requests: Iterable[Request]) -> list[bytes]:

@@ -10,6 +10,7 @@ import numpy as np
 from kilograd.fixed_point import requant
 from kilograd.lowering import OUTPUT_EXPONENT, error_ref
 from kilograd.ops import _rectifier
+from kilograd.ops._select import select_rows
 from kilograd.types import Address, Array, Function, Record
 
 if TYPE_CHECKING:
@@ -39,11 +40,12 @@ def forward_steps(node: Node, low: Lowering, dims: Mapping[str, int]) -> None:
 def backward_steps(node: Node, low: Lowering, dims: Mapping[str, int], error: Error) -> None:
     """Add the weight gradient where the layer trains, the input gradient where errors flow on, and the updates."""
     parameter = None
+    kept = select_rows(node, low, error)
     if node.name in low.trained:
         parameter = _parameter(node, low, error)
         gradient = _bias_gradient if low.parameters == "biases" else _weight_gradient
-        gradient(node, low, dims, error, parameter)
-    below = _input_gradient(node, low, dims, error) if node.inputs[0] in low.needs_error else None
+        gradient(node, low, dims, error, parameter, kept)
+    below = _input_gradient(node, low, dims, error, kept) if node.inputs[0] in low.needs_error else None
     if parameter is not None:
         dtype = low.suffix(node)
         verb = low.rule.update_biases if low.parameters == "biases" else "update"
@@ -148,7 +150,7 @@ def _quantisation(node: Node, low: Lowering) -> None:
 def _parameter(node: Node, low: Lowering, error: Error) -> str:
     """Add the gradient buffers, and the table entry that names everything a recipe changes."""
     rows, columns = low.weights(node).weight.shape[0], low.weights(node).weight[0].size
-    matrix = {"rows": rows, "columns": columns, "stream": len(low.update)}
+    matrix = {"rows": rows, "columns": columns, "stream": low.stream()}
     suffix = low.suffix(node)
     members = ("b", "gb") if low.parameters == "biases" else ("w", "b", "g", "gb")
     if "g" in members:
@@ -156,10 +158,14 @@ def _parameter(node: Node, low: Lowering, error: Error) -> str:
     low.array(f"{node.name}_gb", "int32_t" if suffix == "u8" else "float", rows, "gradients")
     if low.rule.statistics:
         low.array(f"{node.name}_statistics", "kg_row_statistics_t", rows, "gradients")
+    marks = low.is_sparse(node) and "g" in members
+    if marks:
+        low.array(f"{node.name}_marks", "uint8_t", rows, "gradients")
     values: dict[str, Value] = {
         "matrix": matrix,
         **{member: Array(f"{node.name}_{member}") if member in members else None for member in ("w", "b", "g", "gb")},
         "statistics": Array(f"{node.name}_statistics") if low.rule.statistics else None,
+        "marks": Array(f"{node.name}_marks") if marks else None,
     }
     if suffix == "u8":
         momentum = f"{node.name}_bias_momentum"
@@ -180,12 +186,14 @@ def _gradient_type(low: Lowering, suffix: str) -> str:
     return f"int{low.gradient_bits}_t" if suffix == "u8" and low.rule.integer_gradients else "float"
 
 
-def _weight_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: Error, parameter: str) -> None:
+def _weight_gradient(
+    node: Node, low: Lowering, dims: Mapping[str, int], error: Error, parameter: str, kept: str | None
+) -> None:
     suffix, x = low.suffix(node), low.tensor(node.inputs[0])
     args: dict[str, Value] = {
-        "x": Array(x), "e": Array(error.buffer), "kept": None, "parameter": Address(parameter),
+        "x": Array(x), "e": Array(error.buffer), "kept": _kept(kept), "parameter": Address(parameter),
     }  # fmt: skip
-    reads, writes, kind = [x, error.buffer], [], "outer"
+    reads, writes, kind = [x, error.buffer, *([kept] if kept else [])], [], "outer"
     if node.op != "linear":
         kind = "row"
         kernel = low.kernels.choose(f"kg_{node.op}_{suffix}_weight_gradient")
@@ -209,19 +217,32 @@ def _weight_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: 
     )  # fmt: skip
 
 
-def _bias_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: Error, parameter: str) -> None:
+def _bias_gradient(
+    node: Node, low: Lowering, dims: Mapping[str, int], error: Error, parameter: str, kept: str | None
+) -> None:
     suffix = low.suffix(node)
     args: dict[str, Value] = {
         "positions": dims["out_height"] * dims["out_width"],
         "e": Array(error.buffer),
-        "kept": None,
+        "kept": _kept(kept),
         "parameter": Address(parameter),
     }
     record = Record(f"{node.name}_bias_gradient", f"kg_bias_gradient_{suffix}_t", args)
-    low.step(low.backward, node, "bias gradient", f"bias_gradient_{suffix}", record, reads=[error.buffer])
+    low.step(
+        low.backward,
+        node,
+        "bias gradient",
+        f"bias_gradient_{suffix}",
+        record,
+        reads=[error.buffer, *([kept] if kept else [])],
+    )
 
 
-def _input_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: Error) -> Error:
+def _kept(kept: str | None) -> Value:
+    return Array(kept) if kept else None
+
+
+def _input_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: Error, kept: str | None) -> Error:
     suffix, source = low.suffix(node), low.source(node.inputs[0])
     mask = low.early_mask(node.inputs[0])
     below = low.new_error(node, node.inputs[0], masked=mask is not None)
@@ -231,7 +252,7 @@ def _input_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: E
         "dims": Address(f"{node.name}_dims"),
         "kernel": kernel,
         "e": Array(error.buffer),
-        "kept": None,
+        "kept": _kept(kept),
         "w": Array(f"{node.name}_w"),
         "mask": Array(mask) if mask else None,
         "dx": Array(below.buffer),
@@ -247,7 +268,7 @@ def _input_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: E
     record = Record(f"{node.name}_input_gradient", f"kg_input_gradient_{suffix}_t", args)
     low.step(
         low.backward, node, "input gradient", f"input_gradient_{suffix}", record,
-        reads=[error.buffer, *([mask] if mask else []), *scratch], writes=[below.buffer, *scratch],
+        reads=[error.buffer, *(name for name in (mask, kept) if name), *scratch], writes=[below.buffer, *scratch],
         inplace=(below.buffer, mask) if mask else None,
     )  # fmt: skip
     low.errors[source].append(below)

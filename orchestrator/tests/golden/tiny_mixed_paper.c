@@ -5,6 +5,7 @@
 #include "ops/conv2d.h"
 #include "ops/conv_transpose2d.h"
 #include "ops/linear.h"
+#include "runtime/select.h"
 #include "runtime/steps_elbo.h"
 #include "runtime/steps_f32.h"
 #include "runtime/steps_gate.h"
@@ -165,6 +166,7 @@ static const kg_parameter_f32_t fc_parameter = {
     .g = fc_g,
     .gb = fc_gb,
     .statistics = fc_statistics,
+    .marks = NULL,
 };
 
 static const kg_outer_gradient_f32_t fc_weight_gradient = {
@@ -202,6 +204,7 @@ static const kg_parameter_u8_t hidden_parameter = {
     .g = hidden_g,
     .gb = hidden_gb,
     .statistics = hidden_statistics,
+    .marks = NULL,
     .bias_momentum = NULL,
     .state = &hidden_state,
     .quant = &hidden_quant,
@@ -270,7 +273,7 @@ static const kg_region_t state[13] = {
 
 const kg_model_t kg_model = {
     .name = "tiny_mixed_paper",
-    .id = 0x2bc4f370u,
+    .id = 0xfb5ac5dbu,
     .phases = {
         {forward_steps, 4},
         {backward_steps, 5},
@@ -285,4 +288,6 @@ const kg_model_t kg_model = {
     .output = t_fc,
     .output_bytes = 12,
     .step_cycles = step_cycles,
+    .tallies = NULL,
+    .tally_count = 0,
 };

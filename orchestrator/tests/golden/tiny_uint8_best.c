@@ -5,6 +5,7 @@
 #include "ops/conv2d.h"
 #include "ops/conv_transpose2d.h"
 #include "ops/linear.h"
+#include "runtime/select.h"
 #include "runtime/steps_elbo.h"
 #include "runtime/steps_f32.h"
 #include "runtime/steps_gate.h"
@@ -203,6 +204,7 @@ static const kg_parameter_u8_t fc_parameter = {
     .g = fc_g,
     .gb = fc_gb,
     .statistics = NULL,
+    .marks = NULL,
     .bias_momentum = NULL,
     .state = &fc_state,
     .quant = &fc_quant,
@@ -261,6 +263,7 @@ static const kg_parameter_u8_t conv_parameter = {
     .g = conv_g,
     .gb = conv_gb,
     .statistics = NULL,
+    .marks = NULL,
     .bias_momentum = NULL,
     .state = &conv_state,
     .quant = &conv_quant,
@@ -337,7 +340,7 @@ static const kg_region_t state[14] = {
 
 const kg_model_t kg_model = {
     .name = "tiny_uint8_best",
-    .id = 0x82832c39u,
+    .id = 0x6a406787u,
     .phases = {
         {forward_steps, 4},
         {backward_steps, 5},
@@ -352,4 +355,6 @@ const kg_model_t kg_model = {
     .output = t_fc,
     .output_bytes = 12,
     .step_cycles = step_cycles,
+    .tallies = NULL,
+    .tally_count = 0,
 };
