@@ -62,7 +62,7 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
         seed = experiment.train.seed
         shape = data.train.x.shape[1:]
         graph = load_model(experiment.model.source, base=Path(), seed=seed, classes=classes, input_shape=shape)
-        _check_fit(graph, data.train, experiment.data.name)
+        _check_fit(graph, data, experiment.data.name)
         how = experiment.train
         settings = Settings(
             how.configuration, how.recipe, how.layers, how.formats, how.parameters, how.gradient_bits, how.sparsity
@@ -71,6 +71,7 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
         zoo.with_fresh_weights(graph, experiment.model.reset, seed=seed)  # nor a wrong number
         _check_pruning(experiment, graph)
         learn = _some(data.train, experiment.data.samples, seed)
+        _check_classes(graph, learn, data)
         test = _some(data.test, experiment.data.test_samples, seed)
         labels = None if _knows_classes(graph) else (learn.y, test.y)
         learn, test = _for_model(graph, learn), _for_model(graph, test)
@@ -163,8 +164,10 @@ def _forget(material: Material, experiment: Experiment) -> Material:
 
 def _earlier(experiment: Experiment, graph: Graph, known: Dataset) -> Samples:
     """Return the samples of the pretraining."""
-    _check_fit(graph, known.train, known.name)
-    return _for_model(graph, _some(known.train, experiment.pretrain.samples, experiment.train.seed))
+    _check_fit(graph, known, known.name)
+    samples = _some(known.train, experiment.pretrain.samples, experiment.train.seed)
+    _check_classes(graph, samples, known)
+    return _for_model(graph, samples)
 
 
 def _needs_rehearsal(experiment: Experiment) -> bool:
@@ -183,8 +186,9 @@ def _for_model(graph: Graph, samples: Samples) -> Samples:
     return samples if _knows_classes(graph) else Samples(samples.x, np.zeros_like(samples.y))
 
 
-def _check_fit(graph: Graph, samples: Samples, name: str) -> None:
-    shape, classes = graph.shapes[graph.input], int(samples.y.max()) + 1
+def _check_fit(graph: Graph, data: Dataset, name: str) -> None:
+    """Refuse data whose samples the model cannot take, or whose classes it cannot tell apart."""
+    shape, samples = graph.shapes[graph.input], data.train
     if samples.x.shape[1:] != shape:
         message = f"{graph.name} takes samples of shape {shape}, those of {name} have {samples.x.shape[1:]}"
         raise KilogradError(message, "choose another model or data set")
@@ -192,9 +196,20 @@ def _check_fit(graph: Graph, samples: Samples, name: str) -> None:
         _check_probabilities(graph, samples, name)
         return
     (scores,) = graph.shapes[graph.output]
+    classes = 1 + max(int(part.y.max()) for part in (data.train, data.test))
     if classes > scores:
-        message = f"{graph.name} tells {scores} classes apart, {name} has {classes}"
+        message = f"{graph.name} tells {scores} classes apart, {name} has {classes}: it lacks "
+        message += ", ".join(data.classes[scores:classes])
         raise KilogradError(message, "set model.classes to the classes of the data, or leave it out")
+
+
+def _check_classes(graph: Graph, samples: Samples, data: Dataset) -> None:
+    """Refuse samples of a single class: a model would learn to say nothing else."""
+    present = np.unique(samples.y)
+    if _knows_classes(graph) and len(present) == 1:
+        message = f"{data.name}: the samples for training ({len(samples)}) belong to one class, "
+        message += data.classes[present[0]]
+        raise KilogradError(message, "a model learns to tell at least two classes apart: take more samples")
 
 
 def _check_probabilities(graph: Graph, samples: Samples, name: str) -> None:

@@ -86,7 +86,9 @@ def test_a_wrong_experiment_lists_the_right_ones(cli: Cli) -> None:
             ["model.source=mnist_cnn"],
             "mnist_cnn takes samples of shape (1, 28, 28), not (1, 8, 8)",
         ),
-        (["model.classes=5"], "digits_cnn tells 5 classes apart, digits_shifted has 10"),
+        (["model.classes=5"], "digits_cnn tells 5 classes apart, digits_shifted has 10: it lacks 5, 6, 7, 8, 9"),
+        (["data.samples=1"], "digits_shifted: the samples for training (1) belong to one class, "),
+        (["pretrain.samples=1"], "digits: the samples for training (1) belong to one class, "),
     ],
 )
 def test_data_that_do_not_fit_the_model_are_told_apart(cli: Cli, settings: list[str], expected: str) -> None:

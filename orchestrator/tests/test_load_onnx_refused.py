@@ -25,9 +25,24 @@ CONV = node("Conv", "x w b", "map")
 CONV_WEIGHTS = conv_weights(4, 3, 3, 3)
 REFUSED: dict[str, tuple[list[onnx.NodeProto], Weights, tuple[str, ...]]] = {
     "unknown operator": (
+        [CONV, node("LeakyRelu", "map", "y")],
+        CONV_WEIGHTS,
+        ("LeakyRelu_y", "(LeakyRelu)", "no such operator", "train the model with Relu", "MaxPool"),
+    ),
+    "clip that is no rectifier": (
         [CONV, node("Clip", "map low high", "y")],
-        {**CONV_WEIGHTS, "low": np.array(0, np.float32), "high": np.array(6, np.float32)},
-        ("Clip_y", "(Clip)", "no such operator", "ReLU6", "MaxPool"),
+        {**CONV_WEIGHTS, "low": np.array(-1, np.float32), "high": np.array(6, np.float32)},
+        ("Clip_y", "limits values to -1 .. 6", "0 .. 6 (ReLU6)"),
+    ),
+    "product with a constant": (
+        [CONV, node("Mul", "map scale", "y")],
+        {**CONV_WEIGHTS, "scale": np.float32([2])},
+        ("Mul_y", "scales by a constant", "scale the data"),
+    ),
+    "mean over the channels": (
+        [CONV, node("ReduceMean", "map", "y", axes=[1], keepdims=0)],
+        CONV_WEIGHTS,
+        ("ReduceMean_y", "the mean over the dimensions [1]", "height and width"),
     ),
     "dilation": ([node("Conv", "x w b", "y", dilations=[2, 2])], CONV_WEIGHTS, ("Conv_y", "dilations [2, 2]")),
     "batch norm without convolution": (
@@ -253,7 +268,7 @@ def test_unknown_model_lists_the_built_in_ones(tmp_path: Path) -> None:
         load_model("digits_cn", base=tmp_path, seed=1, classes=10)
 
     assert "digits_cn" in caught.value.message
-    assert "digits_cnn, mbednet" in caught.value.hint
+    assert "digits_cnn, ds_cnn, mbednet" in caught.value.hint
 
 
 def test_model_and_data_must_agree_on_the_classes(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,11 +70,17 @@ CASES = [
 ]
 
 
+@cache
+def small_models() -> tuple[str, ...]:
+    """Return the models that take small images."""
+    return models_for(SMALL)
+
+
 def model(name: str) -> Graph:
     """Return a model, small where it takes any size; all of them have biases that are not zero."""
     if name in NETS:
         return with_biases(NETS[name]())
-    small = SMALL if name in models_for(SMALL) else None
+    small = SMALL if name in small_models() else None
     return with_biases(build_model(name, seed=5, input_shape=small))
 
 

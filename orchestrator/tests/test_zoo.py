@@ -14,14 +14,14 @@ from kilograd.ops import operators
 from kilograd.zoo import build_model, models, models_for
 from twins import classifiers, gated_net
 
-ANY_MAP = {"mbednet"}
+ANY_MAP = {"ds_cnn", "mbednet", "mcunet_5fps", "resnet8"}
 """Models that take maps of any size."""
 
 
 def test_models_are_the_files_of_the_folder() -> None:
     """A new model is one new file."""
-    expected = ("cnn8_16_fc64_fc10", "digits_cnn", "mbednet", "mlp_784_64_10", "mnist_cnn", "resnet_tiny")
-    expected += ("vae_baseline", "vae_filters", "vae_latent", "vae_upsample")
+    expected = ("cnn8_16_fc64_fc10", "digits_cnn", "ds_cnn", "mbednet", "mcunet_5fps", "mlp_784_64_10", "mnist_cnn")
+    expected += ("resnet8", "resnet_tiny", "vae_baseline", "vae_filters", "vae_latent", "vae_upsample")
 
     assert models() == expected
 
@@ -132,4 +132,4 @@ def test_unknown_model_lists_the_known_ones() -> None:
         build_model("lenet", seed=1)
 
     assert caught.value.message == "unknown model: lenet"
-    assert "digits_cnn, mbednet" in caught.value.hint
+    assert "digits_cnn, ds_cnn, mbednet" in caught.value.hint

@@ -160,11 +160,40 @@ def batch_norm(place: Place, x: Tensor, norm: Norm) -> Node:
     return replace(maker, weight=folded.astype(np.float32), bias=moved.astype(np.float32))
 
 
-def relu(place: Place, x: Tensor) -> Node:
+def clip(place: Place, x: Tensor, low: float, high: float) -> Node | str:
+    """Return what limits values to low .. high: a rectifier, perhaps with a clamp from above (ReLU6), or nothing."""
+    if low == -math.inf and high == math.inf:
+        return x.name
+    if low != 0 or high <= 0:
+        raise refuse(place, f"it limits values to {low:g} .. {high:g}", "limits of 0 .. 6 (ReLU6) work, and 0 .. inf")
+    return relu(place, x, None if high == math.inf else high)
+
+
+def relu(place: Place, x: Tensor, clamp: float | None = None) -> Node:
     """Return the layer before this place with a rectifier, or a rectifier of its own."""
-    if x.maker is not None and x.maker.op in RECTIFIED:
-        return replace(x.maker, attributes={**x.maker.attributes, "relu": True})
-    return Node(place.name, "relu", (x.name,), place.name)
+    fused = x.maker is not None and x.maker.op in (*RECTIFIED, "relu")
+    old = x.maker.attributes if x.maker is not None and fused else {}
+    clamps = [value for value in (old.get("clamp"), clamp) if isinstance(value, float)]
+    limit: dict[str, Attribute] = {"clamp": min(clamps)} if clamps else {}
+    if x.maker is not None and fused:
+        rectifies: dict[str, Attribute] = {"relu": True} if x.maker.op != "relu" else {}
+        return replace(x.maker, attributes={**old, **rectifies, **limit})
+    return Node(place.name, "relu", (x.name,), place.name, limit)
+
+
+def function(place: Place, op: str, x: Tensor, attributes: dict[str, Attribute] | None = None) -> Node:
+    """Return a function of one number: hard_swish, hard_sigmoid, sigmoid, exp."""
+    return Node(place.name, op, (x.name,), place.name, attributes or {})
+
+
+def mul(place: Place, a: Tensor, b: Tensor) -> Node:
+    """Return the product of a map and a number for each of its channels, or of two tensors of one shape."""
+    x, gate = (a, b) if math.prod(a.shape) >= math.prod(b.shape) else (b, a)
+    if gate.shape not in (x.shape, (*x.shape[:1], *(1,) * len(x.shape[1:]))):
+        raise refuse(
+            place, f"it multiplies {a.shape} with {b.shape}", "a number for each channel works: (channels, 1, 1)"
+        )
+    return Node(place.name, "mul", (x.name, gate.name), place.name)
 
 
 def max_pool(place: Place, x: Tensor, kernel: tuple[int, int], how: Sliding) -> Node:
@@ -177,6 +206,15 @@ def average_pool(place: Place, x: Tensor, kernel: tuple[int, int], how: Sliding,
     if any(how.pads) and not counts_pads:
         raise refuse(place, "it leaves its padding out of the mean", "count_include_pad=1 works, and no padding")
     return _pool(place, "average_pool", x, kernel, how)
+
+
+def mean(place: Place, x: Tensor, axes: set[int], rank: int, *, keeps: bool) -> Made:
+    """Return the mean over these axes of a tensor of this rank: it must be over the whole map."""
+    if {axis % rank for axis in axes} != set(range(2, rank)):
+        problem = f"it is the mean over the dimensions {sorted(axes)}"
+        raise refuse(place, problem, "the mean over height and width works")
+    pool = global_average(place, x)
+    return pool if keeps else (pool, Node("flatten", "flatten", (pool.output,), "flatten"))
 
 
 def global_average(place: Place, x: Tensor) -> Node:

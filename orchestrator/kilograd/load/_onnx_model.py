@@ -144,8 +144,13 @@ def inferred_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
 
 def value_inputs(proto: onnx.NodeProto) -> tuple[str, ...]:
     """Return the inputs that carry values; inputs that only tell a shape, and those left out, are not among them."""
+    return tuple(proto.input[place] for place in value_places(proto))
+
+
+def value_places(proto: onnx.NodeProto) -> tuple[int, ...]:
+    """Return which inputs carry values."""
     names = proto.input[:1] if proto.op_type in RESHAPING else proto.input
-    return tuple(name for name in names if name)
+    return tuple(place for place, name in enumerate(names) if name)
 
 
 def data_inputs(proto: onnx.NodeProto, known: Mapping[str, NDArray[np.generic]]) -> tuple[str, ...]:

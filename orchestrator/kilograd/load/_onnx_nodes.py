@@ -13,14 +13,17 @@ import numpy as np
 from kilograd.errors import KilogradError
 from kilograd.load import _nodes
 from kilograd.load._nodes import Norm, Sliding, Tensor, refuse
-from kilograd.types import Node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
-    from kilograd.types import Shape
+    from kilograd.types import Node, Shape
+
+
+UNLIMITED = 1e38
+"""Exporters write the largest float where there is no limit."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class OnnxNode:
     op: str
     attributes: Mapping[str, object]
     inputs: tuple[Tensor | NDArray[np.generic], ...]
+    """Those that are given."""
+    places: tuple[int, ...]
+    """Which of the operator's inputs these are."""
     output_shape: Shape | None
     is_last: bool
 
@@ -40,11 +46,11 @@ class OnnxNode:
         return refusal(self.label, self.op, reason, hint)
 
 
-Translator = Callable[[OnnxNode], Node | str]
+Translator = Callable[[OnnxNode], _nodes.Made]
 
 
-def translate(node: OnnxNode) -> Node | str:
-    """Return what a node becomes: a node of kilograd (perhaps the one before it, changed), or just its input."""
+def translate(node: OnnxNode) -> _nodes.Made:
+    """Return what a node becomes: nodes of kilograd (perhaps the one before it, changed), or just its input."""
     return TRANSLATORS[node.op](node)
 
 
@@ -125,6 +131,54 @@ def _batch_normalization(node: OnnxNode) -> Node:
 
 def _relu(node: OnnxNode) -> Node:
     return _nodes.relu(node, _tensor(node, 0))
+
+
+def _clip(node: OnnxNode) -> Node | str:
+    """Limits are attributes in old opsets, inputs in new ones; each may be missing."""
+    given = dict(zip(node.places, range(len(node.places)), strict=True))
+    limits = []
+    for place, (name, default) in enumerate((("min", -math.inf), ("max", math.inf)), 1):
+        attribute = cast("float", node.attributes.get(name, default))
+        limits.append(float(np.ravel(_numbers(node, given[place]))[0]) if place in given else attribute)
+    low, high = (bound if abs(bound) < UNLIMITED else math.copysign(math.inf, bound) for bound in limits)
+    return _nodes.clip(node, _tensor(node, 0), low, high)
+
+
+def _hard_swish(node: OnnxNode) -> Node:
+    return _nodes.function(node, "hard_swish", _tensor(node, 0))
+
+
+def _hard_sigmoid(node: OnnxNode) -> Node:
+    line = {
+        "slope": cast("float", node.attributes.get("alpha", 0.2)),
+        "offset": cast("float", node.attributes.get("beta", 0.5)),
+    }
+    return _nodes.function(node, "hard_sigmoid", _tensor(node, 0), {**line})
+
+
+def _sigmoid(node: OnnxNode) -> Node:
+    return _nodes.function(node, "sigmoid", _tensor(node, 0))
+
+
+def _exp(node: OnnxNode) -> Node:
+    return _nodes.function(node, "exp", _tensor(node, 0))
+
+
+def _mul(node: OnnxNode) -> Node:
+    if not all(isinstance(value, Tensor) for value in node.inputs):
+        raise refuse(node, "it scales by a constant", "scale the data, not in the model")
+    return _nodes.mul(node, _tensor(node, 0), _tensor(node, 1))
+
+
+def _reduce_mean(node: OnnxNode) -> _nodes.Made:
+    """Axes are an attribute in old opsets, an input in new ones."""
+    if node.output_shape is None:
+        raise refuse(node, "ONNX cannot infer its shape", "fixed sizes work")
+    inputs = [int(axis) for axis in np.ravel(_numbers(node, 1))] if len(node.inputs) > 1 else []
+    axes = set(inputs or cast("list[int]", node.attributes.get("axes", [])))
+    keeps = bool(node.attributes.get("keepdims", 1))
+    rank = len(node.output_shape) + (0 if keeps else len(axes))
+    return _nodes.mean(node, _tensor(node, 0), axes or set(range(rank)), rank, keeps=keeps)
 
 
 def _max_pool(node: OnnxNode) -> Node:
@@ -212,19 +266,26 @@ TRANSLATORS: dict[str, Translator] = {
     "Add": _add,
     "AveragePool": _average_pool,
     "BatchNormalization": _batch_normalization,
+    "Clip": _clip,
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
     "Dropout": _same,
+    "Exp": _exp,
     "Flatten": _reshape,
     "Gemm": _gemm,
     "GlobalAveragePool": _global_average_pool,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _hard_swish,
     "Identity": _same,
     "LogSoftmax": _softmax,
     "MatMul": _mat_mul,
     "MaxPool": _max_pool,
+    "Mul": _mul,
+    "ReduceMean": _reduce_mean,
     "Relu": _relu,
     "Reshape": _reshape,
     "Resize": _resize,
+    "Sigmoid": _sigmoid,
     "Softmax": _softmax,
     "Squeeze": _reshape,
     "Unsqueeze": _reshape,
@@ -232,17 +293,12 @@ TRANSLATORS: dict[str, Translator] = {
 }
 
 INSTEAD = {
-    "Clip": "ReLU6 is not supported yet: train the model with Relu",
-    "HardSwish": "train the model with Relu",
     "LeakyRelu": "train the model with Relu",
     "PRelu": "train the model with Relu",
-    "Sigmoid": "train the model with Relu inside and without it at the end",
     "Tanh": "train the model with Relu",
-    "ReduceMean": "over the whole map GlobalAveragePool does it",
     "Pad": "Conv and pooling have pads of their own",
     "Transpose": "export the model with channels first (NCHW)",
     "Div": "scale the data, not in the model",
-    "Mul": "scale the data, not in the model",
     "Sub": "scale the data, not in the model",
     "QuantizeLinear": "give the float model, kilograd quantises it itself",
     "DequantizeLinear": "give the float model, kilograd quantises it itself",

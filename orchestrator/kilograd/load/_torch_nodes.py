@@ -12,14 +12,13 @@ import numpy as np
 from kilograd.errors import KilogradError
 from kilograd.load import _nodes
 from kilograd.load._nodes import Norm, Sliding, Tensor, refuse
-from kilograd.types import Node
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from kilograd.types import Shape
+    from kilograd.types import Node, Shape
 
 
 @dataclass(frozen=True)
@@ -131,12 +130,9 @@ def _adaptive_average_pool(node: TorchNode) -> Node:
 
 
 def _mean(node: TorchNode) -> _nodes.Made:
-    x, rank = _tensor(node, "self"), node.arguments["rank"]
+    rank = node.arguments["rank"]
     axes = {axis % rank for axis in node.arguments.get("dim") or range(rank)}
-    if axes != set(range(2, rank)):
-        raise refuse(node, f"it is the mean over the dimensions {sorted(axes)}", "the mean over height and width works")
-    pool = _nodes.global_average(node, x)
-    return pool if node.arguments["keepdim"] else (pool, Node("flatten", "flatten", (pool.output,), "flatten"))
+    return _nodes.mean(node, _tensor(node, "self"), axes, rank, keeps=bool(node.arguments["keepdim"]))
 
 
 def _upsample(node: TorchNode) -> Node:

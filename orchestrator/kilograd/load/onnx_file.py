@@ -51,6 +51,7 @@ def _translate(model: onnx.ModelProto, name: str) -> Graph:
                 op=proto.op_type,
                 attributes=_onnx_model.attributes(proto),
                 inputs=tuple(constants[tensor] if tensor in constants else build.tensor(tensor) for tensor in inputs),
+                places=_onnx_model.value_places(proto),
                 output_shape=shapes.get(proto.output[0]),
                 is_last=proto.output[0] == output,
             )

@@ -49,14 +49,22 @@ class Stack:
         return self.shapes[self.top][0]
 
     def conv(
-        self, name: str, channels: int, kernel: int = 1, *, stride: int = 1, groups: int = 1, relu: bool = True
+        self,
+        name: str,
+        channels: int,
+        kernel: int | tuple[int, int] = 1,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        relu: bool = True,
     ) -> str:
         """Add a convolution that keeps the size of the map, but for its stride."""
         inputs, height, width = self.shapes[self.top]
+        taps = (kernel, kernel) if isinstance(kernel, int) else kernel
         series = height == 1
-        taps = (1, kernel**2) if series else (kernel, kernel)
+        taps = (1, math.prod(taps)) if series else taps
         steps = (1, stride**2) if series else (stride, stride)
-        pads = tuple(size // 2 for size in taps) * 2
+        pads = (*((size - 1) // 2 for size in taps), *(size // 2 for size in taps))
         shape = (channels, inputs // groups, *taps)
         attributes: dict[str, Attribute] = {"stride": steps, "pads": pads, "groups": groups, "relu": relu}
         weight = _weights(self.rng, shape, relu=relu)
