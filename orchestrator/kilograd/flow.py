@@ -261,6 +261,7 @@ def _run_on_board(
         board.name, engine, plan.fits, ram, flash,
         **_tested(experiment, material, reference, trained.state, out / board.name, progress, board.name),
         cycles=cycles,
+        layer_cycles=measure.cycles_by_layer(lowered.program, profile.cycles, samples) if ticks is None else None,
         instructions=instructions,
         time_ms=milliseconds,
         energy_mj=measure.energy_mj(board, milliseconds),

@@ -28,6 +28,15 @@ def cycles_by_phase(program: Program, cycles: Sequence[int], samples: int) -> Ph
     return _by_phase(program, dict(enumerate(cycles)), samples)
 
 
+def cycles_by_layer(program: Program, cycles: Sequence[int], samples: int) -> dict[str, int]:
+    """Sum the cycles of all steps by layer, per training sample."""
+    sums: dict[str, int] = {}
+    steps = (step for phase in PHASES for step in program.phases[phase])
+    for step, cost in zip(steps, cycles, strict=True):
+        sums[step.layer] = sums.get(step.layer, 0) + cost
+    return {layer: round(total / max(samples, 1)) for layer, total in sums.items()}
+
+
 def instructions_by_phase(
     program: Program, counts: Mapping[int, StepCount], profile: Profile, ticks: float | None, samples: int
 ) -> Phases | None:

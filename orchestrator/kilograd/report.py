@@ -133,6 +133,8 @@ class BoardReport:
     elbo: Bound | None = None
     """Of an autoencoder, which has no accuracy."""
     cycles: Phases | None = None
+    layer_cycles: Mapping[str, int] | None = None
+    """The same by layer, for the gate; not part of the JSON."""
     instructions: Phases | None = None
     time_ms: float | None = None
     energy_mj: float | None = None
@@ -306,7 +308,7 @@ def _tensor(rank: int, plan: PlanReport) -> str:
 
 def _board_object(board: BoardReport) -> dict[str, Any]:
     content = asdict(board)
-    del content["plan"]
+    del content["plan"], content["layer_cycles"]
     if board.elbo is None:
         del content["elbo"]
     content["accuracy"] = asdict(board.accuracy or Accuracy(None, None, None))

@@ -75,6 +75,11 @@ def host_compiler() -> Compiler:
     raise KilogradError(message, "either apt-get install gcc, or pip install ziglang")
 
 
+def describe(compiler: Compiler) -> str:
+    """Return the name and version of a compiler, as it tells them itself."""
+    return tools.run([*compiler.command, "--version"], what="asking the compiler for its version").splitlines()[0]
+
+
 def build_program(name: str) -> Path:
     """Return cmake or ninja, preferably the one of this Python environment."""
     beside = Path(sys.executable).parent / name
