@@ -103,7 +103,7 @@ def _context(program: Program, plan: Plan) -> dict[str, object]:
         "constant": [_record(record, program) for record in program.records if not record.mutable],
         "phases": phases,
         "steps": sum(len(program.phases[phase]) for phase in PHASES),
-        "state": [name if name in program.buffers else f"&{name}" for name in program.state],
+        "state": [_region(name, program) for name in program.state],
         "input": f"t_{program.input}",
         "input_bytes": program.buffers[program.input].bytes,
         "logits": f"t_{program.logits}",
@@ -112,6 +112,16 @@ def _context(program: Program, plan: Plan) -> dict[str, object]:
         "output_bytes": program.buffers[program.output].bytes,
         "sparse": len(program.sparse),
     }
+
+
+def _region(name: str, program: Program) -> tuple[str, str]:
+    """Return a part of the state as C: its address and its size."""
+    buffer = program.buffers.get(name)
+    if buffer is None:
+        return f"&{name}", f"sizeof({name})"
+    if buffer.segment == "features":
+        return f"t_{name}", str(buffer.bytes)
+    return name, f"sizeof({name})"
 
 
 def _array(buffer: Buffer) -> CArray:

@@ -29,11 +29,20 @@ class Block:
     last: int
 
 
-def plan(program: Program) -> Plan:
-    """Return the places of all feature buffers; the arena is as small as the search finds it."""
+def plan(program: Program, *, share: bool = True) -> Plan:
+    """
+    Return the places of all feature buffers; the arena is as small as the search finds it.
+
+    Args:
+        program: what is planned.
+        share: False gives every buffer a place of its own, so that all can be read after a step.
+
+    """
     steps = [step for phase in PHASES for step in program.phases[phase]]
     lives = _lives(program, steps)
-    owner = _merge_in_place(program, steps, lives)
+    if not share:
+        lives = dict.fromkeys(lives, (-1, len(steps)))
+    owner = _merge_in_place(program, steps, lives) if share else {}
     blocks = _blocks(program, lives, owner)
     bound = lower_bound(blocks.values())
     places = place(blocks, bound)

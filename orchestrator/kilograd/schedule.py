@@ -73,9 +73,10 @@ def train(
     schedule: Schedule,
     advance: Callable[[int], None],
     pauses: Mapping[int, Callable[[], None]] | None = None,
+    until: int | None = None,
 ) -> list[Results]:
     """
-    Train a firmware on the whole schedule.
+    Train a firmware on the whole schedule, or on its beginning.
 
     Args:
         session: with the firmware.
@@ -84,10 +85,11 @@ def train(
         schedule: which samples in which order, and how fast.
         advance: is told how many samples more are done.
         pauses: what to do when so many samples are done; training then goes on where it was.
+        until: samples after which it ends; default: the whole schedule.
 
     """
     session.configure(schedule.seed, schedule.planned_updates, schedule.batch, schedule.rate, schedule.decay)
-    results, pauses, total = [], pauses or {}, len(schedule.order)
+    results, pauses, total = [], pauses or {}, until or len(schedule.order)
     ends = sorted({*range(CHUNK, total, CHUNK), *(end for end in pauses if 0 < end < total), total})
     for start, end in pairwise((0, *ends)):
         chosen = schedule.order[start:end]

@@ -142,5 +142,5 @@ def _read(path: Path) -> Outcome | None:
 def _write(outcome: Outcome, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".tmp")
-    fresh.write_text(json.dumps(asdict(outcome), sort_keys=True), encoding="utf-8")
+    fresh.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
     fresh.replace(path)

@@ -51,8 +51,9 @@ class Watch:
 
 
 def trained_layers(program: Program) -> list[str]:
-    """Return the layers with gradient buffers, in the order of the state."""
-    return [name.removesuffix("_g") for name in program.state if name.endswith("_g")]
+    """Return the layers with gradient buffers, in the order of the forward pass."""
+    layers = [name.removesuffix("_w") for name in program.state if name.endswith("_w")]
+    return [layer for layer in layers if f"{layer}_g" in program.buffers]
 
 
 def gradient(program: Program, state: bytes, layer: str) -> NDArray[np.float64]:
