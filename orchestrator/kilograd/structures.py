@@ -8,7 +8,8 @@ whoever reads the channel loses the columns for it. The walk follows every tenso
 - A convolution or linear layer begins a group (its rows), and is a reader (its columns) of its input's group.
 - A depthwise convolution has a row for each channel of its input: it stays in the group, and loses rows.
 - Pooling and rectifiers work channel by channel; behind a flatten a channel is a block of neighbouring columns.
-- A sum ties both groups into one: channel k of each goes only together with channel k of the other.
+- A sum or a product ties both groups into one: channel k of each goes only together with channel k of the other.
+- A gate, which gives something for nothing (a sigmoid), keeps its channels, unless it is only a factor of a product.
 - The input and the scores of the model stay whole, and so does what reaches or comes from an operator that is none of
   these, such as a convolution with several channels in each group.
 """
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
     from kilograd.types import Graph, Node
 
-CHANNEL_BY_CHANNEL = ("average_pool", "max_pool", "relu", "upsample")
+CHANNEL_BY_CHANNEL = ("average_pool", "hard_swish", "max_pool", "relu", "upsample")  # each gives 0 for 0
+GATES = ("exp", "hard_sigmoid", "sigmoid")
+TYING = ("add", "mul")
 ROWS, COLUMNS = 0, 1
 
 
@@ -108,6 +111,10 @@ class _Walk:
         self._parts: dict[str, list[Part]] = {}
         self._frozen: set[str] = set()
         self._tensors: dict[str, tuple[str, int]] = {}
+        self._readers: dict[str, set[str]] = {tensor: set() for tensor in graph.shapes}
+        for node in graph.nodes:
+            for tensor in node.inputs:
+                self._readers[tensor].add(node.op)
         self._begin(graph.input, ())
         self.freeze(graph.input)
 
@@ -125,9 +132,9 @@ class _Walk:
         elif node.op == "flatten":
             group, block = self._tensors[node.inputs[0]]
             self._tensors[node.output] = group, block * math.prod(self._graph.shapes[node.inputs[0]][1:])
-        elif node.op in CHANNEL_BY_CHANNEL:
+        elif node.op in CHANNEL_BY_CHANNEL or (node.op in GATES and self._readers[node.output] == {"mul"}):
             self._tensors[node.output] = self._tensors[node.inputs[0]]
-        elif node.op == "add":
+        elif node.op in TYING:
             self._tie(*node.inputs)
             self._tensors[node.output] = self._tensors[node.inputs[0]]
         else:

@@ -17,7 +17,7 @@ from kilograd.graph import evaluate
 from kilograd.load import load_model
 from kilograd.types import Samples
 from test_gradients import float_gradients
-from torch_modules import CLASSES, IMAGE, Function, Net, flat, functional, nn, seeded, torch
+from torch_modules import CLASSES, IMAGE, Excite, Function, Net, flat, functional, nn, seeded, torch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,17 @@ MODULES: dict[str, Any] = {
     "linear layers": lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 8, bias=False), nn.Linear(8, CLASSES)),
     "rectifiers": lambda: flat(
         nn.ReLU(), nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1), Function(lambda x: x.clamp(min=0))
+    ),
+    "rectifiers with a limit": lambda: flat(
+        nn.Conv2d(3, 4, 3), nn.ReLU6(), nn.Conv2d(4, 4, 1), nn.Hardtanh(0, 0.5), nn.Conv2d(4, 4, 1),
+        Function(lambda x: x.clamp(0, 0.25)),
+    ),
+    "functions": lambda: flat(
+        nn.Conv2d(3, 4, 3), nn.Hardswish(), nn.Hardsigmoid(), nn.Sigmoid(), nn.SiLU(), Function(torch.exp)
+    ),
+    "squeeze and excite": lambda: flat(Excite(3)),
+    "gate from a linear layer": lambda: Function(
+        lambda x: (torch.sigmoid(x.mean((2, 3)) @ torch.ones(3, 3)).view(-1, 3, 1, 1) * x).flatten(1)
     ),
     "batch norms": lambda: flat(
         nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4, eps=1e-2), nn.ReLU(), nn.Conv2d(4, 4, 1),

@@ -41,6 +41,26 @@ def mixed_net() -> Graph:
     return with_biases(graph)
 
 
+def gated_net() -> Graph:
+    """Return a net with squeeze and excite behind a hard-swish, and a gate that is used as it is."""
+    rng = np.random.default_rng(9)
+    nodes = (
+        layer.conv2d(rng, "stem", "input", (1, 8), 3, pad=1),
+        Node("swish", "hard_swish", ("stem",), "swish"),
+        layer.average_pool("squeeze", "swish", 4),
+        layer.conv2d(rng, "less", "squeeze", (8, 4), 1, relu=True),
+        layer.conv2d(rng, "more", "less", (4, 8), 1),
+        Node("gate", "hard_sigmoid", ("more",), "gate"),
+        Node("excite", "mul", ("swish", "gate"), "excite"),
+        layer.conv2d(rng, "wide", "excite", (8, 6), 1),
+        Node("curve", "sigmoid", ("wide",), "curve"),
+        layer.conv2d(rng, "narrow", "curve", (6, 4), 1, relu=True),
+        layer.flatten("features", "narrow"),
+        layer.linear(rng, "fc", "features", (64, 3)),
+    )
+    return with_biases(make_graph("gated", (1, 4, 4), nodes))
+
+
 def with_biases(graph: Graph) -> Graph:
     """Return the graph with biases of both signs."""
     rng = np.random.default_rng(8)
@@ -53,6 +73,7 @@ def with_biases(graph: Graph) -> Graph:
 
 NETS = {
     "mixed": mixed_net,
+    "gated": gated_net,
     "branching": lambda: with_biases(branching_net()),
     "resnet_tiny": lambda: with_biases(build_model("resnet_tiny", seed=1)),
     "digits_cnn": lambda: with_biases(build_model("digits_cnn", seed=1)),
@@ -60,6 +81,7 @@ NETS = {
 }
 
 OWNERS = {
+    "gated": [("stem", "more"), ("less",), ("narrow",)],
     "mixed": [("stem",), ("wide",), ("fc1",)],
     "resnet_tiny": [("block_conv1",), ("stem", "block_conv2"), ("pointwise",)],
     "digits_cnn": [("conv1",), ("conv2",), ("fc1",)],

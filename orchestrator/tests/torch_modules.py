@@ -33,6 +33,21 @@ class Function(nn.Module):
         return self.function(x)
 
 
+class Excite(nn.Module):
+    """A gate for each channel, from the mean of all, as in MobileNetV3."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.squeeze = nn.AdaptiveAvgPool2d(1)
+        self.first = nn.Conv2d(channels, 2, 1)
+        self.second = nn.Conv2d(2, channels, 1)
+        self.gate = nn.Hardsigmoid()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the map with weighted channels."""
+        return x * self.gate(self.second(torch.relu(self.first(self.squeeze(x)))))
+
+
 class Net(nn.Module):
     """A residual net as people write them: parts from torch.nn, functions in between; 'norm' adds BatchNorm."""
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -100,11 +101,27 @@ def _relu(node: TorchNode) -> Node:
     return _nodes.relu(node, _tensor(node, "self"))
 
 
-def _clamp(node: TorchNode) -> Node:
-    low, high = (node.arguments.get(name) for name in ("min", "max"))
-    if low == 0 and high is None:
-        return _relu(node)
-    raise refuse(node, f"it limits values to {low} .. {high}", "a ReLU works: a clamp at 0 without an upper limit")
+def _clamp(node: TorchNode) -> _nodes.Made:
+    """Limits have other names in hardtanh; each may be missing."""
+    given = node.arguments
+    low, high = (given.get(name, given.get(f"{name}_val")) for name in ("min", "max"))
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        raise refuse(node, "its limits are computed", "constant limits work")
+    bounds = (-math.inf if low is None else float(low), math.inf if high is None else float(high))
+    return _nodes.clip(node, _tensor(node, "self"), *bounds)
+
+
+def _relu6(node: TorchNode) -> _nodes.Made:
+    return _nodes.clip(node, _tensor(node, "self"), 0, 6)
+
+
+def _function(op: str) -> Translator:
+    """Return the translator of a function of one number."""
+    return lambda node: _nodes.function(node, op, _tensor(node, "self"))
+
+
+def _mul(node: TorchNode) -> Node:
+    return _nodes.mul(node, _tensor(node, "self"), _tensor(node, "other"))
 
 
 def _max_pool(node: TorchNode) -> Node:
@@ -216,10 +233,17 @@ TRANSLATORS: dict[str, Translator] = {
     "aten.clone": _same,
     "aten.convolution": _convolution,
     "aten.detach": _same,
+    "aten.exp": _function("exp"),
+    "aten.hardsigmoid": _function("hard_sigmoid"),
+    "aten.hardswish": _function("hard_swish"),
+    "aten.hardtanh": _clamp,
     "aten.max_pool2d_with_indices": _max_pool,
     "aten.mean": _mean,
     "aten.mm": _mm,
+    "aten.mul": _mul,
     "aten.relu": _relu,
+    "aten.relu6": _relu6,
+    "aten.sigmoid": _function("sigmoid"),
     "aten.squeeze": _reshape,
     "aten.unsqueeze": _reshape,
     "aten.upsample_nearest1d": _upsample,
@@ -233,6 +257,7 @@ INSTEAD = {
     "aten.div": "scale the data, not in the model",
     "aten.gelu": "train the model with ReLU",
     "aten.leaky_relu": "train the model with ReLU",
+    "aten.mul": "scale the data, not in the model",
     "aten.native_dropout": "call model.eval() before torch.export.export",
     "aten.permute": "keep the channels first (NCHW)",
     "aten.sub": "scale the data, not in the model",
