@@ -46,6 +46,10 @@ MODULES: dict[str, Any] = {
         nn.Conv2d(4, 4, (3, 5), stride=(2, 1), padding=(1, 2)),
         nn.Conv2d(4, 8, 3, groups=4),
     ),
+    "transposed convolutions": lambda: flat(
+        nn.Conv2d(3, 2, 3, stride=2), nn.ConvTranspose2d(2, 4, 3, stride=2, padding=1, output_padding=1, bias=False),
+        nn.BatchNorm2d(4), nn.ReLU(),
+    ),
     "linear layers": lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 8, bias=False), nn.Linear(8, CLASSES)),
     "rectifiers": lambda: flat(
         nn.ReLU(), nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 1), Function(lambda x: x.clamp(min=0))

@@ -52,7 +52,7 @@ def line_with(text: str) -> int:
 
 REFUSED: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "dilation": (lambda: flat(nn.Conv2d(3, 4, 3, dilation=2)), ("node 0 (aten.convolution)", "dilations [2, 2]")),
-    "transposed convolution": (lambda: flat(nn.ConvTranspose2d(3, 4, 2, 2)), ("it is transposed", "Upsample")),
+    "transposed convolution with groups": (lambda: flat(nn.ConvTranspose2d(3, 3, 2, groups=3)), ("it has 3 groups",)),
     "limits that are no rectifier": (lambda: flat(nn.Hardtanh()), ("it limits values to -1 .. 1", "ReLU6")),
     "constant factor": (lambda: Function(lambda x: 2 * x.flatten(1)), ("other is constant", "scale the data")),
     "norm before the convolution": (

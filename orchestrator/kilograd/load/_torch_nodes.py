@@ -61,11 +61,13 @@ def translate(node: TorchNode) -> _nodes.Made:
 
 def _convolution(node: TorchNode) -> Node:
     given = node.arguments
-    if given["transposed"]:
-        raise refuse(node, "it is transposed", "Upsample (nearest) and a convolution behind it work")
-    how = Sliding(_pair(node, "stride", 1), _pads(node), _pair(node, "dilation", 1))
+    x, weight = _tensor(node, "input"), _numbers(node, "weight")
     bias = None if given["bias"] is None else _numbers(node, "bias")
-    return _nodes.conv2d(node, _tensor(node, "input"), _numbers(node, "weight"), bias, how, given["groups"])
+    how = Sliding(_pair(node, "stride", 1), _pads(node), _pair(node, "dilation", 1))
+    if given["transposed"]:
+        extra = _pair(node, "output_padding", 0)
+        return _nodes.conv_transpose2d(node, x, weight, bias, how, extra, given["groups"])
+    return _nodes.conv2d(node, x, weight, bias, how, given["groups"])
 
 
 def _addmm(node: TorchNode) -> Node:
