@@ -7,6 +7,8 @@ import importlib.util
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from kilograd.errors import KilogradError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -62,7 +64,8 @@ def _run(graph: Graph, values: Parameters, x: Tensor) -> Tensor:
     tensors = {graph.input: x}
     for node in graph.nodes:
         out = _apply(node, [tensors[tensor] for tensor in node.inputs], values)
-        tensors[node.output] = out.relu() if node.attributes.get("relu") or node.op == "relu" else out
+        rectified = node.attributes.get("relu") or node.op == "relu"
+        tensors[node.output] = out.clamp(0, node.attributes.get("clamp")) if rectified else out
     return tensors[graph.output]
 
 
@@ -82,9 +85,26 @@ def _apply(node: Node, inputs: list[Tensor], values: Parameters) -> Tensor:
     if node.op == "average_pool":
         x, pads = _pad(node, x, 0.0)
         return f.avg_pool2d(x, how["kernel"], how["stride"], pads)
+    return _pointwise(node, inputs)
+
+
+def _pointwise(node: Node, inputs: list[Tensor]) -> Tensor:
+    """Run an operator that sees no windows."""
+    x, how = inputs[0], node.attributes
     if node.op == "add":
         return x + inputs[1]
-    return x.flatten(1) if node.op == "flatten" else x
+    if node.op == "mul":
+        return x * inputs[1]
+    if node.op in {"hard_sigmoid", "hard_swish"}:
+        slope, offset = how.get("slope", 1 / 6), how.get("offset", 0.5)
+        gate = (slope * x + offset).clamp(0, 1)
+        return gate if node.op == "hard_sigmoid" else x * gate
+    if node.op in {"exp", "sigmoid"}:
+        return getattr(x, node.op)()
+    if node.op in {"flatten", "relu"}:
+        return x.flatten(1) if node.op == "flatten" else x
+    message = f"{node.name} ({node.op}): torch has no part of this bench for it"
+    raise KilogradError(message, "bench a model that tells classes apart")
 
 
 def _pad(node: Node, x: Tensor, fill: float) -> tuple[Tensor, tuple[int, int]]:

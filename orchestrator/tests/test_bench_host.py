@@ -11,8 +11,8 @@ import pytest
 from kilograd import bench_host, bench_torch
 from kilograd.errors import KilogradError
 from kilograd.graph import evaluate
-from kilograd.zoo import build_model, models
-from twins import branching_net, samples_for
+from kilograd.zoo import build_model
+from twins import branching_net, classifiers, gated_net, samples_for
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 
@@ -35,13 +35,23 @@ def test_without_torch_there_is_no_step_of_torch(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
-@pytest.mark.parametrize("model", [*models(), "branching"])
+@pytest.mark.parametrize("model", [*classifiers(), "branching", "gated"])
 def test_torch_runs_the_same_network(model: str) -> None:
     """A comparison with another network would say nothing."""
-    graph = branching_net() if model == "branching" else build_model(model, seed=1)
+    own = {"branching": branching_net, "gated": gated_net}
+    graph = own[model]() if model in own else build_model(model, seed=1)
     x = np.random.default_rng(1).random((3, *graph.shapes[graph.input]), np.float32)
 
     np.testing.assert_allclose(bench_torch.logits(graph, x), evaluate(graph, x)[graph.output], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
+def test_a_network_that_torch_does_not_run_here_is_refused() -> None:
+    """Rather than compared with something else."""
+    graph = build_model("vae_upsample", seed=1)
+
+    with pytest.raises(KilogradError, match="torch has no part of this bench for it"):
+        bench_torch.logits(graph, np.zeros((1, *graph.shapes[graph.input]), np.float32))
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
