@@ -14,12 +14,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from kilograd import __version__, paths, toolchain, tools
 from kilograd.errors import CheckFailedError, KilogradError
 from kilograd.images import seal_boot_block
+from kilograd.platforms.board import uart_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from kilograd.platforms.board import Board, Memory, Peripheral
+    from kilograd.platforms.board import Board, Memory
 
 TWIN_BUFFER_BYTES = 1 << 20
 STAMP = "configured.txt"
@@ -120,22 +121,13 @@ def _common_definitions() -> list[str]:
 def _board_definitions(board: Board) -> list[str]:
     values: Mapping[str, int] = {
         "KG_CORE_HZ": board.clock_hz,
-        "KG_UART_BASE": _uart(board).base,
+        "KG_UART_BASE": uart_of(board).base,
         "KG_FLASH_BASE": board.flash.base,
         "KG_FLASH_BYTES": board.flash.size,
         "KG_RAM_BASE": board.ram.base,
         "KG_RAM_BYTES": board.ram.size,
     }
     return [f"{name}={value:#x}u" for name, value in values.items()]
-
-
-def _uart(board: Board) -> Peripheral:
-    """Return the board's first UART: the link runs over it."""
-    for peripheral in board.peripherals:
-        if peripheral.kind.startswith("UART."):
-            return peripheral
-    message = f"{board.folder / board.name}.repl has no UART"
-    raise KilogradError(message, "the firmware talks over the first peripheral whose class begins with UART.")
 
 
 def _build(target: str, settings: Settings, compiler: toolchain.Compiler, out: Path, *, what: str) -> None:

@@ -252,7 +252,7 @@ class Run(_Strict):
     )
     engine: EngineName = Field(
         default="builtin",
-        description="`builtin`: the virtual chip; `host`: the same C code on the computer; `qemu`: QEMU's own cores;"
+        description="`builtin`: the virtual chip; `host`: the same C code on the computer; `qemu`, `renode`: these;"
         " `hardware`: a board on a serial port",
     )
     port: str | None = Field(

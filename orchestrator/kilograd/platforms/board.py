@@ -23,6 +23,8 @@ MemoryKind = Literal["flash", "ram", "rom"]
 
 # What a Renode peripheral occupies when its entry has no `size`.
 REGISTER_BLOCK = 0x1000
+# Renode's own speed of a core that has no PerformanceInMips.
+RENODE_MIPS = 100
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class Board:
     ram: Memory
     """Where data goes."""
     vector_table: int
+    mips: int
+    """Million instructions a second in Renode, whose time counts instructions."""
     stack_bytes: int
     active_ma: float | None
     """Current while computing, and the supply: None where a board has none worth naming."""
@@ -209,7 +213,8 @@ def load_board(name: str) -> Board:
         message = f"{repl} is missing"
         hint = "a board's folder holds its memory map as <folder>.repl"
         raise KilogradError(message, hint)
-    entries = [entry for entry in read_repl(repl) if entry.addresses]
+    described = list(read_repl(repl))
+    entries = [entry for entry in described if entry.addresses]
     memories = tuple(_memory(entry, settings.memory, repl) for entry in entries if _is_memory(entry))
     peripherals = tuple(_peripheral(entry) for entry in entries if not _is_memory(entry))
     return Board(
@@ -224,6 +229,7 @@ def load_board(name: str) -> Board:
         flash=_find(memories, settings.memory.flash, folder),
         ram=_find(memories, settings.memory.ram, folder),
         vector_table=settings.vector_table,
+        mips=_mips(described),
         stack_bytes=settings.stack_bytes,
         active_ma=settings.power.active_ma if settings.power else None,
         idle_ma=settings.power.idle_ma if settings.power else None,
@@ -238,6 +244,21 @@ def load_board(name: str) -> Board:
         lines={name: _lines(settings, name, peripherals, folder) for name in settings.lines},
         waits=tuple(_waits(settings, name, memories, folder) for name in settings.waits),
     )
+
+
+def uart_of(board: Board) -> Peripheral:
+    """Return the board's first UART: the link runs over it."""
+    for peripheral in board.peripherals:
+        if peripheral.kind.startswith("UART."):
+            return peripheral
+    message = f"{board.folder / board.name}.repl has no UART"
+    raise KilogradError(message, "the firmware talks over the first peripheral whose class begins with UART.")
+
+
+def _mips(entries: list[Entry]) -> int:
+    """Return how many million instructions a second Renode runs for this board."""
+    found = [entry.properties.get("PerformanceInMips") for entry in entries if entry.kind == "CPU.CortexM"]
+    return int(found[0]) if found and isinstance(found[0], int) else RENODE_MIPS
 
 
 def _platforms() -> Path:
