@@ -19,18 +19,33 @@ size_t kg_conv_transpose2d_u8_forward_scratch_bytes(const kg_conv_dims_t *dims) 
     return (size_t)(dims->in_channels * kg_conv_transpose2d_overlap(dims)) * sizeof(kg_tap_t);
 }
 
-// Lists these inputs in all channels; offsets are into w[o].
+// Appends one input position of all channels; x starts at it, the offset is that of channel 0.
+static kg_tap_t *append_channels(const kg_conv_dims_t *dims, const uint8_t *x, int32_t x_zero,
+                                 int32_t offset, kg_tap_t *end) {
+    int32_t plane = dims->in_height * dims->in_width;
+    int32_t taps = dims->kernel_height * dims->kernel_width;
+    for (int32_t i = 0; i < dims->in_channels; i++, x += plane, offset += taps) {
+        int32_t value = *x - x_zero;
+        if (value != 0) {
+            end->offset = offset;
+            end->value = value;
+            end++;
+        }
+    }
+    return end;
+}
+
+// Lists these inputs in all channels; offsets are into w[o]. The inputs are few, the channels many:
+// they are the inner loop.
 static kg_tap_list_t list_inputs(const kg_conv_dims_t *dims, const uint8_t *x, int32_t x_zero,
                                  const inputs_t *at, kg_tap_t *taps) {
-    int32_t v = at->k - at->cols.first * dims->stride_width;
     kg_tap_t *end = taps;
-    for (int32_t i = 0; i < dims->in_channels; i++) {
-        for (int32_t r = at->rows.first; r < at->rows.end; r++) {
-            int32_t from = (i * dims->in_height + r) * dims->in_width + at->cols.first;
-            int32_t u = at->h - r * dims->stride_height;
-            int32_t offset = (i * dims->kernel_height + u) * dims->kernel_width + v;
-            end = kg_taps_append_u8(end, x + from, at->cols.end - at->cols.first, x_zero, offset,
-                                    -dims->stride_width);
+    for (int32_t r = at->rows.first; r < at->rows.end; r++) {
+        int32_t u = at->h - r * dims->stride_height;
+        for (int32_t c = at->cols.first; c < at->cols.end; c++) {
+            int32_t v = at->k - c * dims->stride_width;
+            end = append_channels(dims, x + r * dims->in_width + c, x_zero,
+                                  u * dims->kernel_width + v, end);
         }
     }
     return (kg_tap_list_t){taps, end};
