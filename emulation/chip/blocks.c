@@ -135,6 +135,9 @@ void kg_block_hook(uc_engine *uc, uint64_t address, uint32_t size, void *user) {
             return;
         }
     }
+    if (chip->profile != NULL) {
+        kg_profile_block(chip, span.pc);
+    }
     if (chip->targets != NULL && chip->block->flow != KG_STRAIGHT) {
         chip->state.cycles += kg_predict(chip, span.pc);
     }

@@ -69,6 +69,7 @@ void kg_chip_destroy(kg_chip_t *chip) {
     }
     kg_wire_free(chip);
     kg_free_caches(chip);
+    kg_free_profile(chip);
     free(chip->blocks);
     free(chip->steps);
     free(chip->variable);

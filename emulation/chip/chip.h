@@ -13,7 +13,9 @@
 #define KG_EXPORT __attribute__((visibility("default")))
 #endif
 
-#define KG_STEPS 16384   // step numbers that kg_trainer_lap may report
+#define KG_STEPS 16384  // step numbers that kg_trainer_lap may report
+#define KG_NODES 16384  // of a profile
+#define KG_NO_FUNCTION UINT32_MAX
 #define KG_OPERANDS 6    // registers that one instruction may name
 #define KG_BITS 5        // bits of a register's number
 #define KG_REGISTERS 48  // r0-r15, s0-s31
@@ -202,6 +204,19 @@ KG_EXPORT const kg_state_t *kg_chip_state(const kg_chip_t *chip);
 // The host's end of the UART. send: false when there is no memory. receive: the bytes taken.
 KG_EXPORT bool kg_chip_send(kg_chip_t *chip, const uint8_t *data, size_t bytes);
 KG_EXPORT size_t kg_chip_receive(kg_chip_t *chip, uint8_t *data, size_t bytes);
+
+// A function as it was called from one place: what it took itself, without what it called.
+typedef struct {
+    uint32_t parent, child, sibling;  // numbers of nodes; 0: the root, or none
+    uint32_t function;                // number of its address; KG_NO_FUNCTION for the root
+    uint64_t cycles, instructions, calls;
+} kg_node_t;
+
+// Attribute what runs from now on to functions, given by their ascending first addresses (which are
+// not copied). A second time, only the counts start anew. The first node is the root. NULL: no
+// profile.
+KG_EXPORT bool kg_chip_profile(kg_chip_t *chip, const uint32_t *functions, uint32_t count);
+KG_EXPORT const kg_node_t *kg_chip_nodes(kg_chip_t *chip, uint32_t *count);
 
 // Counts by step number, KG_STEPS of them.
 KG_EXPORT const kg_step_count_t *kg_chip_steps(const kg_chip_t *chip);

@@ -127,6 +127,8 @@ typedef struct {
     uint32_t idle_polls;  // of an empty receiver since the last byte in either direction
 } kg_wire_t;
 
+typedef struct kg_profile kg_profile_t;
+
 struct kg_chip {
     kg_settings_t settings;
     kg_state_t state;
@@ -162,6 +164,7 @@ struct kg_chip {
     kg_peripheral_t *scb;    // gets the fault status
     uint32_t trace_enabled;  // DEMCR.TRCENA
     kg_wire_t wire;
+    kg_profile_t *profile;  // NULL: nobody asked for one
     kg_step_count_t *steps;
     bool lap_started;
     uint64_t lap_instructions, lap_cycles;
@@ -195,6 +198,10 @@ uint32_t kg_find_special(kg_chip_t *chip, kg_span_t span, kg_special_t special);
 
 // variable.c
 bool kg_watch_variable(kg_chip_t *chip, kg_span_t span);
+
+// profile.c
+void kg_profile_block(kg_chip_t *chip, uint32_t pc);
+void kg_free_profile(kg_chip_t *chip);
 
 // caches.c
 uint32_t kg_fetch(kg_chip_t *chip, const kg_block_t *block);

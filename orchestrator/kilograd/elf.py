@@ -66,6 +66,7 @@ class Symbol:
     address: int
     size: int
     section: str
+    function: bool
 
 
 def memory_use(elf: Path, board: Board) -> MemoryUse:
@@ -116,8 +117,14 @@ def symbols(elf: Path) -> tuple[Symbol, ...]:
             if not entry.name or not isinstance(index, int) or kind not in {"STT_FUNC", "STT_OBJECT", "STT_NOTYPE"}:
                 continue
             address = entry["st_value"] & ~1 if kind == "STT_FUNC" else entry["st_value"]
-            found.append(Symbol(entry.name, address, entry["st_size"], file.get_section(index).name))
+            section = file.get_section(index).name
+            found.append(Symbol(entry.name, address, entry["st_size"], section, kind == "STT_FUNC"))
     return tuple(sorted(found, key=lambda symbol: (symbol.address, symbol.name)))
+
+
+def functions(elf: Path) -> tuple[Symbol, ...]:
+    """Return the functions, by address."""
+    return tuple(found for found in symbols(elf) if found.function)
 
 
 def symbol(elf: Path, name: str) -> Symbol:

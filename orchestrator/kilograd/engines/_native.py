@@ -132,6 +132,15 @@ class State(Structure):
     )
 
 
+class Node(Structure):
+    """A function as it was called from one place."""
+
+    _fields_ = (
+        *((name, c_uint32) for name in ("parent", "child", "sibling", "function")),
+        *((name, c_uint64) for name in ("cycles", "instructions", "calls")),
+    )
+
+
 class StepCounts(Structure):
     """Counts of one step."""
 
@@ -158,6 +167,8 @@ _FUNCTIONS = {
     "kg_chip_state": (POINTER(State), c_void_p),
     "kg_chip_send": (c_bool, c_void_p, c_char_p, c_size_t),
     "kg_chip_receive": (c_size_t, c_void_p, c_char_p, c_size_t),
+    "kg_chip_profile": (c_bool, c_void_p, POINTER(c_uint32), c_uint32),
+    "kg_chip_nodes": (POINTER(Node), c_void_p, POINTER(c_uint32)),
     "kg_chip_steps": (POINTER(StepCounts), c_void_p),
     "kg_chip_reset_steps": (None, c_void_p),
 }

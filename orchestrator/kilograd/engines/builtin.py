@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import ctypes
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elftools.elf.elffile import ELFFile
@@ -51,6 +52,16 @@ FAULTS = (
 )
 
 
+@dataclass(frozen=True)
+class Call:
+    """A function, and the calls that led to it, outermost first: what it took itself, without what it called."""
+
+    stack: tuple[str, ...]
+    cycles: int
+    instructions: int
+    calls: int
+
+
 class BuiltinEngine:
     """Runs a board's firmware in this process; the host's clock plays no part."""
 
@@ -70,6 +81,8 @@ class BuiltinEngine:
 
         """
         self._elf = elf
+        self._functions: tuple[str, ...] = ()
+        self._addresses: ctypes.Array[ctypes.c_uint32] | None = None
         self._ideal_memory = ideal_memory
         self._board = board
         self._limit = int(time_limit_s * board.clock_hz)
@@ -146,6 +159,32 @@ class BuiltinEngine:
     def reset_counts(self) -> None:
         """Forget the counts of all steps."""
         self._library.kg_chip_reset_steps(self._handle())
+
+    def start_profile(self) -> None:
+        """
+        Attribute what runs from now on to functions and the calls that led to them.
+
+        Calls that lie before are not known; so start at reset, and again, which only forgets counts, where it matters.
+        """
+        if self._addresses is None:  # the chip keeps the first array
+            found = {symbol.address: symbol.name for symbol in elf_file.functions(self._elf)}
+            self._functions = tuple(found[address] for address in sorted(found))
+            self._addresses = (ctypes.c_uint32 * len(found))(*sorted(found))
+        if not self._library.kg_chip_profile(self._handle(), self._addresses, len(self._functions)):
+            message = "there is no memory for a profile"
+            raise KilogradError(message)
+
+    def profile(self) -> list[Call]:
+        """Return what each function took since `start_profile`, by the calls that led to it."""
+        count = ctypes.c_uint32()
+        nodes = self._library.kg_chip_nodes(self._handle(), ctypes.byref(count))
+        stacks: list[tuple[str, ...]] = []
+        calls = []
+        for node in nodes[: count.value] if nodes else ():
+            name = self._functions[node.function] if node.function < len(self._functions) else ""
+            stacks.append((*stacks[node.parent], name) if stacks else ())
+            calls.append(Call(stacks[-1], node.cycles, node.instructions, node.calls))
+        return [call for call in calls if call.stack and call.instructions]
 
     def memory(self, address: int, count: int) -> bytes:
         """Return bytes of the chip's memory as they are now."""
