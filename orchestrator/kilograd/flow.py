@@ -303,14 +303,14 @@ def _tested(
         session.write_state(state)
         trained = score(material, session, material.test, form, task.advance)
         if material.labels is not None and experiment.classifier.labels_per_class:
-            features = _features(experiment, material, material.labels, session, form)
+            features = latent_features(experiment, material, material.labels, session, form)
             classifiers = classify_features(experiment, material, features, out / "classifier", progress)
     if material.labels is None:
         return {"accuracy": Accuracy(reference.before_shift, reference.after_shift, trained)}
     return {"elbo": Bound(reference.before_shift, reference.after_shift, trained, classifiers)}
 
 
-def _features(
+def latent_features(
     experiment: Experiment,
     material: Material,
     labels: tuple[NDArray[np.int64], NDArray[np.int64]],

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from kilograd.errors import KilogradError
@@ -131,6 +132,25 @@ def test_a_row_that_misses_its_target_is_a_failed_check(cli: Cli) -> None:
     assert "float32" not in done.stderr
 
 
+def test_the_kept_rows_of_sparse_updates_are_drawn(cli: Cli) -> None:
+    """A heat map without them would not tell why gradients are missing."""
+    rows = '[[rows]]\nexperiment = "digits"\nconfigurations = ["uint8"]\nlambda_mins = [0.25]\n'
+    settings = TINY.partition("[rows.set]")[2]
+    done = cli.run("reproduce", tiny(cli, f'title = "sparse"\nseeds = 1\n{rows}[rows.set]{settings}'))
+
+    (row,) = json.loads(done.stdout)["rows"]
+    (picture,) = cli.place.out.glob("gradients_*_0.25.svg")
+    (cached,) = [
+        stored["kept"]
+        for path in (cli.place.cache / "results").glob("*.json")
+        if (stored := json.loads(path.read_text(encoding="utf-8")))["kept"]
+    ]
+    assert row["lambda_min"] == 0.25
+    assert "fc2" not in cached  # the last layer always learns whole
+    assert all(0.25 <= share <= 1 for shares in cached.values() for share in shares)
+    assert b"kept" in picture.read_bytes()
+
+
 def test_quick_needs_one_seed_and_few_samples(cli: Cli) -> None:
     """It shows within seconds that a table works."""
     rows = json.loads(cli.run("reproduce", "digits", "--quick", "--only", "configuration=mixed").stdout)["rows"]
@@ -169,7 +189,7 @@ def test_every_table_names_experiments_and_keys_that_exist(name: str, quick: boo
     table = definition.load_table(name, quick=quick)
 
     assert table.rows
-    assert len({row.title for row in table.rows}) == len(table.rows)
+    assert len({(row.title, row.data) for row in table.rows}) == len(table.rows)
     for row in table.rows:
         assert row.experiment(seed=3).train.seed == 3
         assert load_experiment(row.source, row.changes).train.configuration == row.configuration
@@ -191,3 +211,28 @@ def test_looks_fall_just_before_the_end_of_a_minibatch() -> None:
     assert len(points) == 60
     assert {point % 48 for point in points} == {47}
     assert watch_points(3, 1) == [1, 2]
+
+
+def test_an_autoencoder_has_a_row_for_each_classifier_and_one_run(cli: Cli) -> None:
+    """The rows differ in their labels only; what the encoder learned is the same, and is shown as pictures."""
+    rng = np.random.default_rng(1)
+    y = np.arange(96, dtype=np.int64) % 2
+    x = np.where(y[:, None, None, None] == 0, 0.8, 0.1) * rng.random((96, 1, 28, 28))
+    np.savez(cli.place.here / "own.npz", x_train=x.astype(np.float32), y_train=y, x_test=x[:20], y_test=y[:20])
+    cli.experiment(
+        'name = "vae"\n[model]\nsource = "vae_upsample"\n[data]\nname = "./own.npz"\n'
+        "[train]\nepochs = 1\n[classifier]\nsteps = 96\n"
+    )
+    block = '[[rows]]\nexperiment = "experiment.toml"\nconfigurations = ["float32"]\nlabels_per_class = [2, 5]\n'
+    done = cli.run("reproduce", tiny(cli, f'title = "vae"\nseeds = 1\n{block}'))
+    table = cli._run("reproduce", tiny(cli, f'title = "vae"\nseeds = 1\n{block}'), "--out", str(cli.place.out))
+
+    rows = json.loads(done.stdout)["rows"]
+    names = [row["dataset"].rpartition("/")[2] for row in rows]
+    assert names == ["own.npz, 2 labels per class", "own.npz, 5 labels per class"]
+    assert all(0 <= row["accuracy_mean"] <= 1 for row in rows)
+    assert table.stderr.count("#1: ") == 1
+    assert " nats" in table.stderr
+    assert "-ELBO" in table.stdout
+    (picture,) = cli.place.out.glob("reconstructions_*.svg")
+    assert picture.read_bytes().count(b"<image") == 20

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,7 @@ from kilograd.material import Material, load_material, teach
 from kilograd.quantise import quantise
 from kilograd.report import UNKNOWN, to_json
 from kilograd.schedule import train
+from kilograd.types import DENSE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,8 +50,9 @@ def check(experiment: Experiment, samples: int, out: Path, progress: Progress) -
     """Watch the first training samples of an experiment, at its own learning rates."""
     material = teach(load_material(experiment, out, progress), experiment, out, progress)
     with progress.task("building the twins"):
-        watched = open_probe(material, material.settings, out / "health")
-        beside = open_probe(material, shadow_settings(material.settings), out / "shadow")
+        settings = replace(material.settings, sparsity=DENSE)  # what sparse updates leave out is not lost
+        watched = open_probe(material, settings, out / "health")
+        beside = open_probe(material, shadow_settings(settings), out / "shadow")
     schedule = schedule_for(experiment, material, most=None)
     results, looks = _watch(material, watched, beside, schedule, samples, progress)
     layers = _measure(material, looks)
@@ -100,7 +102,7 @@ def _measure(material: Material, looks: Sequence[Look]) -> tuple[LayerHealth, ..
     m = material
     program = looks[0].before.program
     trained = frozenset(name.removesuffix("_g") for name in program.state if name.endswith("_g"))
-    quantised = quantise(m.graph, m.settings.configuration, m.calibration, trained, m.rehearsed)
+    quantised = quantise(m.graph, m.settings.configuration, m.calibration, trained, m.rehearsed, m.settings.formats)
     nodes = [node for node in quantised.graph.nodes if node.name in trained]
     return tuple(measure(looks, node, quantised.formats[node.output]) for node in nodes)
 

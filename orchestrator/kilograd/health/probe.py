@@ -71,7 +71,7 @@ def open_probe(material: Material, settings: Settings, out: Path) -> Probe:
 
 def shadow_settings(settings: Settings) -> Settings:
     """Return the settings of the float32 shadow: the same layers train, and every error is computed."""
-    return replace(settings, configuration="float32", recipe="best")
+    return replace(settings, configuration="float32", recipe="best", formats={})
 
 
 class Shadow:

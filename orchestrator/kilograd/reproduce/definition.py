@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ class Block(_Strict):
     configurations: tuple[str, ...] = ("uint8", "mixed", "float32")
     recipes: tuple[str, ...] = ("best",)
     lambda_mins: tuple[float, ...] = (1.0,)
+    labels_per_class: tuple[int, ...] = ()
+    """Of an autoencoder: a row for each classifier on its latent means."""
     label: str = ""
     """Stands behind the recipe's name where rows differ in something else."""
     change: dict[str, Any] = Field(default={}, alias="set")
@@ -73,11 +76,18 @@ class Row:
     changes: dict[str, object]
     paper: float | None
     at_least: float | None
+    labels: int | None = None
+    """Of an autoencoder: labels per class of the classifier that the row tells of."""
 
     @property
     def title(self) -> str:
-        """Return what tells the row from the others."""
+        """Return what tells the row's runs from others."""
         return f"{self.dataset} {self.configuration} {self.recipe} {self.lambda_min:g}"
+
+    @property
+    def data(self) -> str:
+        """Return the data set, and how many labels of it are used where that is what rows differ in."""
+        return self.dataset if self.labels is None else f"{self.dataset}, {self.labels} labels per class"
 
     def experiment(self, seed: int) -> experiments.Experiment:
         """Return the experiment of one seed."""
@@ -165,17 +175,17 @@ def _complaint(error: Exception) -> str:
 def _rows(block: Block, small: dict[str, object]) -> list[Row]:
     """Return every combination of a block; a dense row leaves lambda_min to the experiment."""
     rows = []
-    for recipe in block.recipes:
-        for configuration in block.configurations:
-            for share in block.lambda_mins:
-                changes = block.change | {"train.configuration": configuration, "train.recipe": recipe} | small
-                if share < 1:
-                    changes["train.lambda_min"] = share
-                loaded = experiments.load_experiment(block.experiment, changes)
-                rows.append(
-                    Row(
-                        loaded.data.name, configuration, f"{recipe}, {block.label}" if block.label else recipe, share,
-                        block.experiment, changes, block.paper.get(configuration), block.at_least.get(configuration),
-                    )
-                )  # fmt: skip
+    for recipe, configuration, share in product(block.recipes, block.configurations, block.lambda_mins):
+        changes = block.change | {"train.configuration": configuration, "train.recipe": recipe} | small
+        if share < 1:
+            changes["train.lambda_min"] = share
+        if block.labels_per_class:
+            changes["classifier.labels_per_class"] = list(block.labels_per_class)
+        dataset = experiments.load_experiment(block.experiment, changes).data.name
+        title = f"{recipe}, {block.label}" if block.label else recipe
+        target, floor = block.paper.get(configuration), block.at_least.get(configuration)
+        rows += [
+            Row(dataset, configuration, title, share, block.experiment, changes, target, floor, labels)
+            for labels in block.labels_per_class or (None,)
+        ]
     return rows

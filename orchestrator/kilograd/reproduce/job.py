@@ -5,19 +5,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kilograd import paths
+from kilograd.autoencoder import reconstruct
 from kilograd.build import build_twin
 from kilograd.engines.host import HostEngine
-from kilograd.flow import lower_for, schedule_for
+from kilograd.flow import classify_features, latent_features, lower_for, schedule_for, score
 from kilograd.link.session import Session
 from kilograd.material import load_material, teach
 from kilograd.reproduce.watch import Watch
-from kilograd.schedule import accuracy, train
+from kilograd.schedule import train
 from kilograd.types import Samples
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ POINTS = 60
 """Of each curve."""
 GLANCE = 50
 """Test samples of the curve at least; in all they are half as many as training samples. The result is of all."""
-FORMAT = 1
+IMAGES = 10
+FORMAT = 2
 """Of the cached files: another number makes them anew."""
 
 
@@ -56,6 +58,12 @@ class Outcome:
     """Per layer and point: mean |gradient| of each structure (or group of them) in the units of the loss."""
     kept: dict[str, tuple[float, ...]]
     """Per layer and point: share of structures kept by sparse updates; empty where nothing is dropped."""
+    bound: float | None = None
+    """Of an autoencoder: its negative ELBO on the test samples in nats; then `accuracy` is its best classifier's."""
+    classifiers: dict[str, float] = field(default_factory=dict)
+    """Of an autoencoder: accuracy of a classifier on its latent means, by labels per class."""
+    images: tuple[tuple[float, ...], ...] = ()
+    """Of an autoencoder: some test images, and as many reconstructions, flat."""
 
 
 def run_job(experiment: Experiment, title: str, out: Path, progress: Progress) -> Outcome:
@@ -63,16 +71,23 @@ def run_job(experiment: Experiment, title: str, out: Path, progress: Progress) -
     material = teach(load_material(experiment, out, progress), experiment, out, progress)
     lowered = lower_for(material, "host", out / "host")
     schedule = schedule_for(experiment, material, most=None)
-    cached = paths.cache() / "results" / f"{material.graph.name}-{_key(lowered, schedule, material)}.json"
+    key = _key(experiment, lowered, schedule, material)
+    cached = paths.cache() / "results" / f"{material.graph.name}-{key}.json"
     known = _read(cached)
     if known is None:
-        known = _train(lowered, schedule, material, title, out, progress)
+        known = _train(experiment, lowered, schedule, material, title, out, progress)
         _write(known, cached)
     return known
 
 
 def _train(
-    lowered: Lowered, schedule: Schedule, material: Material, title: str, out: Path, progress: Progress
+    experiment: Experiment,
+    lowered: Lowered,
+    schedule: Schedule,
+    material: Material,
+    title: str,
+    out: Path,
+    progress: Progress,
 ) -> Outcome:
     with progress.task(f"building {title}"):
         twin = build_twin([lowered.source], out / "host" / "build")
@@ -81,16 +96,44 @@ def _train(
     glance = Samples(material.test.x[:few], material.test.y[:few])
     with HostEngine(twin) as engine, progress.task(f"training {title}", total) as task:
         session = Session(engine)
-        watch = Watch(lowered.program, session, lambda: accuracy(session, glance, form, lambda _: None))
+        watch = Watch(lowered.program, session, lambda: score(material, session, glance, form, lambda _: None))
         points = watch_points(total, schedule.batch)
         results = train(session, material.train, form, schedule, task.advance, dict.fromkeys(points, watch.look))
         with progress.task(f"testing {title}", len(material.test)) as test:
-            share = accuracy(session, material.test, form, test.advance)
-    losses, right = _curves(results, points)
-    return Outcome(
-        share, tuple(points), losses, right,
-        tuple(watch.accuracies), watch.gradient_table(), watch.kept_table(),
-    )  # fmt: skip
+            share = score(material, session, material.test, form, test.advance)
+        losses, right = _curves(results, points)
+        outcome = Outcome(
+            share, tuple(points), losses, right,
+            tuple(watch.accuracies), watch.gradient_table(), watch.kept_table(),
+        )  # fmt: skip
+        if material.labels is None:
+            return outcome
+        return _autoencoder(outcome, experiment, material, lowered, session, out, progress)
+
+
+def _autoencoder(
+    outcome: Outcome,
+    experiment: Experiment,
+    material: Material,
+    lowered: Lowered,
+    session: Session,
+    out: Path,
+    progress: Progress,
+) -> Outcome:
+    """Add what an autoencoder has instead of an accuracy: its bound, classifiers on its means, reconstructions."""
+    classifiers: dict[int, float] = {}
+    if material.labels is not None and experiment.classifier.labels_per_class:
+        features = latent_features(experiment, material, material.labels, session, lowered.program.input_format)
+        classifiers = classify_features(experiment, material, features, out / "classifier", progress)
+    originals = material.test.x[:IMAGES]
+    pairs = np.concatenate([originals, reconstruct(session, originals, lowered.program)]).reshape(2 * IMAGES, -1)
+    return replace(
+        outcome,
+        accuracy=max(classifiers.values(), default=0.0),
+        bound=outcome.accuracy,
+        classifiers={str(count): share for count, share in classifiers.items()},
+        images=tuple(tuple(round(float(value), 3) for value in image) for image in pairs),
+    )
 
 
 def watch_points(total: int, batch: int) -> list[int]:
@@ -110,12 +153,16 @@ def _curves(results: Sequence[Results], points: Sequence[int]) -> tuple[tuple[fl
     )
 
 
-def _key(lowered: Lowered, schedule: Schedule, material: Material) -> str:
+def _key(experiment: Experiment, lowered: Lowered, schedule: Schedule, material: Material) -> str:
     """Return a hash of everything that decides the outcome: tables and runtime, order and data."""
     digest = hashlib.sha256(lowered.source.read_bytes())
     plain = {key: value for key, value in vars(schedule).items() if key != "order"}
     digest.update(repr((FORMAT, POINTS, GLANCE, sorted(plain.items()))).encode())
-    for array in (schedule.order, material.train.x, material.train.y, material.test.x, material.test.y):
+    arrays = [schedule.order, material.train.x, material.train.y, material.test.x, material.test.y]
+    if material.labels is not None:
+        digest.update(repr((experiment.classifier, experiment.train.seed)).encode())
+        arrays += material.labels
+    for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
     for source in sorted((paths.share() / "firmware").rglob("*.[ch]")):
         if source.parent.name in {"ops", "runtime"}:
@@ -134,6 +181,9 @@ def _read(path: Path) -> Outcome | None:
             tuple(stored["test_accuracy"]),
             {layer: tuple(map(tuple, rows)) for layer, rows in stored["gradients"].items()},
             {layer: tuple(shares) for layer, shares in stored["kept"].items()},
+            stored["bound"],
+            stored["classifiers"],
+            tuple(map(tuple, stored["images"])),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None  # not there, or damaged: it is made again

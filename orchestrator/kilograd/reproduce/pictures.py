@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +37,20 @@ def draw(rows: Sequence[FilledRow], out: Path, progress: Progress) -> None:
     with progress.task("drawing", len(rows)) as task, mpl.rc_context(STYLE):
         out.mkdir(parents=True, exist_ok=True)
         for dataset in dict.fromkeys(filled.row.dataset for filled in rows):
-            same = [filled for filled in rows if filled.row.dataset == dataset]
-            _save(_curves(dataset, same), out / f"curves_{_file_name(dataset)}.svg")
+            same = {filled.row.title: filled for filled in rows if filled.row.dataset == dataset}
+            _save(_curves(dataset, list(same.values())), out / f"curves_{_file_name(dataset)}.svg")
+        shown: set[str] = set()
         for filled in rows:
+            task.advance()
+            if filled.row.title in shown:
+                continue
+            shown.add(filled.row.title)
+            if filled.outcomes[0].images:
+                figure = _reconstructions(filled.row.title, filled.outcomes[0])
+                _save(figure, out / f"reconstructions_{_file_name(filled.row.title)}.svg")
             if any(filled.outcomes[0].gradients.values()):
                 figure = _heat_map(filled.row.title, filled.outcomes[0])
                 _save(figure, out / f"gradients_{_file_name(filled.row.title)}.svg")
-            task.advance()
     progress.note(f"pictures: {out}")
 
 
@@ -66,8 +74,10 @@ def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Any, An
 
 def _curves(dataset: str, rows: Sequence[FilledRow]) -> Any:  # noqa: ANN401 - matplotlib's figure
     """Draw mean and range over the seeds: loss of training, accuracy in training and on the test samples."""
-    figure, axes = _figure(1, 3, (12, 3.6))
-    kinds = (("loss", "training loss"), ("train_accuracy", "training accuracy"), ("test_accuracy", "test accuracy"))
+    kinds = [("loss", "training loss"), ("train_accuracy", "training accuracy"), ("test_accuracy", "test accuracy")]
+    if rows[0].outcomes[0].bound is not None:
+        kinds = [("loss", "training loss"), ("test_accuracy", "test loss")]
+    figure, axes = _figure(1, len(kinds), (4.0 * len(kinds), 3.6))
     for axis, (kind, title) in zip(axes[0], kinds, strict=True):
         for filled in rows:
             seeds = [np.asarray(getattr(outcome, kind)) for outcome in filled.outcomes]
@@ -77,7 +87,19 @@ def _curves(dataset: str, rows: Sequence[FilledRow]) -> Any:  # noqa: ANN401 - m
         axis.set_title(title)
         axis.set_xlabel("training samples")
     figure.suptitle(dataset)
-    axes[0][2].legend(fontsize=6)
+    axes[0][-1].legend(fontsize=6)
+    return figure
+
+
+def _reconstructions(title: str, outcome: Outcome) -> Any:  # noqa: ANN401 - matplotlib's figure
+    """Draw test images above what the autoencoder makes of them; images are square."""
+    count = len(outcome.images) // 2
+    figure, axes = _figure(2, count, (float(count), 2.4))
+    for axis, image in zip(axes.flat, outcome.images, strict=True):
+        side = math.isqrt(len(image))
+        axis.imshow(np.reshape(image, (-1, side, side))[0], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axis.set_axis_off()
+    figure.suptitle(title)
     return figure
 
 

@@ -24,7 +24,7 @@ def table_json(name: str, rows: Sequence[FilledRow]) -> str:
             "name": name,
             "rows": [
                 {
-                    "dataset": filled.row.dataset,
+                    "dataset": filled.row.data,
                     "configuration": filled.row.configuration,
                     "recipe": filled.row.recipe,
                     "lambda_min": filled.row.lambda_min,
@@ -43,16 +43,19 @@ def printed_table(title: str, rows: Sequence[FilledRow]) -> Printed:
     """Return the table for people; columns that would be empty are left out."""
     table = Printed(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
     targets = any(filled.row.at_least is not None for filled in rows)
+    bounds = any(filled.bound is not None for filled in rows)
     for name in ("data", "configuration", "recipe"):
         table.add_column(name, no_wrap=True)
-    for name in ("lambda_min", "accuracy", "sd", "seeds", "authors", *(("at least",) if targets else ())):
+    extra = (*(("at least",) if targets else ()), *(("-ELBO, nats",) if bounds else ()))
+    for name in ("lambda_min", "accuracy", "sd", "seeds", "authors", *extra):
         table.add_column(name, justify="right", no_wrap=True)
     for filled in rows:
         row = filled.row
         target = (_percent(row.at_least, 1) + (" missed" if filled.falls_short else ""),) if targets else ()
+        bound = (UNKNOWN if filled.bound is None else f"{filled.bound:.2f}",) if bounds else ()
         table.add_row(
-            row.dataset, row.configuration, row.recipe, f"{row.lambda_min:g}", _percent(100 * filled.mean, 2),
-            _points(filled.deviation), str(len(filled.outcomes)), _percent(row.paper, 1), *target,
+            row.data, row.configuration, row.recipe, f"{row.lambda_min:g}", _percent(100 * filled.mean, 2),
+            _points(filled.deviation), str(len(filled.outcomes)), _percent(row.paper, 1), *target, *bound,
         )  # fmt: skip
     return table
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+from itertools import chain
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from kilograd.workers import workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
     from kilograd.console import Progress
@@ -30,15 +32,27 @@ class FilledRow:
     outcomes: tuple[Outcome, ...]
 
     @property
+    def shares(self) -> list[float]:
+        """Return the accuracy of each seed, 0 to 1."""
+        if self.row.labels is None:
+            return [outcome.accuracy for outcome in self.outcomes]
+        return [outcome.classifiers[str(self.row.labels)] for outcome in self.outcomes]
+
+    @property
     def mean(self) -> float:
         """Return the mean accuracy, 0 to 1."""
-        return statistics.fmean(outcome.accuracy for outcome in self.outcomes)
+        return statistics.fmean(self.shares)
+
+    @property
+    def bound(self) -> float | None:
+        """Return an autoencoder's mean negative ELBO in nats."""
+        bounds = [outcome.bound for outcome in self.outcomes if outcome.bound is not None]
+        return statistics.fmean(bounds) if bounds else None
 
     @property
     def deviation(self) -> float | None:
         """Return the standard deviation over the seeds (of a sample); None for a single one."""
-        shares = [outcome.accuracy for outcome in self.outcomes]
-        return statistics.stdev(shares) if len(shares) > 1 else None
+        return statistics.stdev(self.shares) if len(self.shares) > 1 else None
 
     @property
     def falls_short(self) -> bool:
@@ -59,19 +73,24 @@ def fill(table: Table, seeds: int, out: Path, progress: Progress) -> list[Filled
             outcome = run_job(experiment, f"{row.title} #{seed}", folder, shown)
         finally:
             folders.put(folder)
-        shown.note(f"{row.title} #{seed}: {100 * outcome.accuracy:.2f} %")
+        what = f"{100 * outcome.accuracy:.2f} %" if outcome.bound is None else f"{outcome.bound:.2f} nats"
+        shown.note(f"{row.title} #{seed}: {what}")
         return outcome
 
     with workers(RUNS_AT_ONCE, progress) as (pool, shown):
-        runs = [[pool.submit(run, *job, shown) for job in jobs] for jobs in wanted]
-        outcomes = [tuple(run.result() for run in row) for row in runs]
+        runs: dict[str, Future[Outcome]] = {}  # rows may share a run: an autoencoder has several classifiers
+        for job in chain.from_iterable(wanted):
+            if (key := job[1].model_dump_json()) not in runs:
+                runs[key] = pool.submit(run, *job, shown)
+        outcomes = [tuple(runs[job[1].model_dump_json()].result() for job in jobs) for jobs in wanted]
     return [FilledRow(row, done) for row, done in zip(table.rows, outcomes, strict=True)]
 
 
 def shortfalls(rows: Sequence[FilledRow]) -> list[str]:
     """Return a sentence for each row that misses what it must reach."""
     return [
-        f"{filled.row.title}: {100 * filled.mean:.2f} % is less than {filled.row.at_least:g} %"
+        f"{filled.row.data} {filled.row.configuration} {filled.row.recipe} {filled.row.lambda_min:g}: "
+        f"{100 * filled.mean:.2f} % is less than {filled.row.at_least:g} %"
         for filled in rows
         if filled.falls_short
     ]

@@ -31,6 +31,8 @@ class Watch:
         self._test = test
         self.accuracies: list[float] = []
         self._gradients: dict[str, list[tuple[float, ...]]] = {layer: [] for layer in trained_layers(program)}
+        self._kept: dict[str, list[float]] = {layer: [] for layer in program.sparse}
+        self._tallies = [(0, 0)] * len(program.sparse)
 
     def look(self) -> None:
         """Test, and read the gradient buffers; training goes on as if nothing had happened."""
@@ -41,13 +43,18 @@ class Watch:
             bands = np.array_split(rows, min(BANDS, len(rows)))
             seen.append(tuple(float(f"{band.mean():.{DIGITS}g}") for band in bands))
 
+        tallies = self._session.kept() if self._kept else []
+        for layer, old, new in zip(self._kept, self._tallies, tallies, strict=True):
+            self._kept[layer].append(round((new[0] - old[0]) / max(1, new[1] - old[1]), DIGITS))
+        self._tallies = tallies
+
     def gradient_table(self) -> dict[str, tuple[tuple[float, ...], ...]]:
         """Return per layer and look the mean |gradient| of each structure (or group of them)."""
         return {layer: tuple(seen) for layer, seen in self._gradients.items()}
 
     def kept_table(self) -> dict[str, tuple[float, ...]]:
-        """Return per layer and look the share of structures that were kept."""
-        return {}
+        """Return per sparse layer and look the share of structures that were kept since the look before."""
+        return {layer: tuple(shares) for layer, shares in self._kept.items()}
 
 
 def trained_layers(program: Program) -> list[str]:
