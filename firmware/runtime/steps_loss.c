@@ -6,7 +6,10 @@
 #include "ops/error.h"
 #include "ops/quantise.h"
 #include "ops/requant.h"
+#include "runtime/dither.h"
 #include "runtime/math.h"
+
+#define OUTPUT_STREAM 0x30000u  // of the dither: no layer's
 
 static int32_t largest(int32_t count, const float *x) {
     int32_t best = 0;
@@ -37,6 +40,20 @@ void kg_step_output_error_u8(const void *args, kg_training_t *training) {
     for (int32_t i = 0; i < a->classes; i++) {
         float error = a->p[i] - (i == training->label ? 1.0f : 0.0f);
         a->e[i] = (uint8_t)kg_clamp(KG_ERROR_ZERO + kg_round(error / a->scale->scale), 0, 255);
+    }
+}
+
+// u has 16 bits: a fixed-point error of 16 bits behind the point is exact enough, and cheap to
+// round.
+void kg_step_output_error_dithered_u8(const void *args, kg_training_t *training) {
+    const kg_output_error_u8_t *a = args;
+    uint32_t u = kg_dither_start(training->seed, OUTPUT_STREAM, training->samples);
+    float unit = 65536.0f / a->scale->scale;
+    for (int32_t i = 0; i < a->classes; i++) {
+        float error = a->p[i] - (i == training->label ? 1.0f : 0.0f);
+        int32_t steps = (kg_round(error * unit) + (int32_t)(u >> 16)) >> 16;
+        a->e[i] = (uint8_t)kg_clamp(KG_ERROR_ZERO + steps, 0, 255);
+        u += KG_DITHER_STEP;
     }
 }
 

@@ -23,6 +23,10 @@ typedef struct {
 } kg_output_error_u8_t;
 void kg_step_output_error_u8(const void *args, kg_training_t *training);
 
+// The same rounded stochastically, e = floor(error / scale + u): many classes have errors below
+// half a step each, which together push the wrong logits down, and which rounding to nearest loses.
+void kg_step_output_error_dithered_u8(const void *args, kg_training_t *training);
+
 typedef struct {
     int32_t classes;
     const float *p;

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kilograd.lowering import Lowering
     from kilograd.types import Format, Graph, Value
 
+MANY_CLASSES = 20  # from here on errors are rounded stochastically
 OUTPUT_FORMAT: Format | None = None  # logits grow while a net learns: a static range would saturate
 
 
@@ -37,8 +38,9 @@ def add_steps(low: Lowering) -> None:
     if scale is not None:
         args["scale"] = Address(scale)
     record = Record("loss_output_error", f"kg_output_error_{suffix}_t", args)
+    dithered = "_dithered" if integer and classes >= MANY_CLASSES else ""
     low.step(
-        low.backward, "loss", "output error", f"output_error_{suffix}", record,
+        low.backward, "loss", "output error", f"output_error{dithered}_{suffix}", record,
         reads=[p], writes=[error], inplace=None if integer else (error, p),
     )  # fmt: skip
     low.errors[low.source(low.graph.output)].append(Error(error, scale, 1.0, masked=True))
