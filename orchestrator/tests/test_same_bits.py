@@ -39,11 +39,13 @@ class Case:
     formats: tuple[tuple[str, str], ...] = ()
     bits: int = 16
     sparsity: Sparsity = DENSE
+    classes: int = 10
 
     def __str__(self) -> str:
         trained = "" if self.layers == "all" else f"-last{self.layers}"
         some = "-biases" if self.parameters == "biases" else ""
-        more = f"{some}{'-formats' if self.formats else ''}{'' if self.bits == 16 else f'-{self.bits}'}"
+        more = f"{some}{'-formats' if self.formats else ''}{'' if self.bits == 16 else f'-{self.bits}bits'}"
+        more += "" if self.classes == 10 else f"-{self.classes}classes"
         sparse = "" if self.sparsity.dense else f"-{self.sparsity.selection}"
         return f"{self.model}-{self.configuration}-{self.recipe}{trained}{more}{sparse}"
 
@@ -54,6 +56,7 @@ CASES = [
     Case("digits_cnn", "uint8", "best", parameters="biases"),
     Case("small_resnet", "uint8", "best", formats=(("block_conv", "float32"), ("fc", "float32"))),
     *(Case("digits_cnn", "uint8", "best", bits=bits) for bits in (8, 32)),
+    Case("digits_cnn", "uint8", "best", classes=24),
     Case("digits_cnn", "uint8", "sgd_m"),
     Case("digits_cnn", "mixed", "sgd_m_qas"),
     Case("small_resnet", "float32", "sgd_m"),
@@ -95,7 +98,7 @@ def small_resnet() -> Graph:
 def task(case: Case, *, seed: int = 1) -> Task:
     """Return the work of a case: real digits, each trained once."""
     made = {"small_resnet": small_resnet, "gated": gated_net, "small_vae": small_vae}
-    graph = made[case.model]() if case.model in made else build_model(case.model, seed=1, classes=10)
+    graph = made[case.model]() if case.model in made else build_model(case.model, seed=1, classes=case.classes)
     train, test = digits(SAMPLES, size=graph.shapes[graph.input][1])
     if graph.loss == "elbo":
         train, test = unlabelled(train), unlabelled(test)
