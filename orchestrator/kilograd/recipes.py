@@ -63,7 +63,7 @@ RECIPES: Mapping[str, Recipe] = {
         selection="top_k",
     ),
     "sgd_m": Recipe(
-        {"uint8": 100.0, "float32": 0.03}, "cosine", _SGD, {"u8": "sgd_m", "f32": "sgd"},
+        {"uint8": 1000.0, "float32": 0.03}, "cosine", _SGD, {"u8": "sgd_m", "f32": "sgd"},
         bias_momentum=True, formats=(UINT8, FLOAT32),
     ),
     "sgd_m_qas": Recipe(
