@@ -267,8 +267,9 @@ def test_losses_are_the_files_of_the_folder() -> None:
 def lower(nodes: tuple[layer.Node, ...], shape: tuple[int, ...], twins: Twins) -> None:
     """Derive the training program of an autoencoder."""
     graph = make_graph("net", shape, nodes, loss="elbo")
-    quantised = quantise(graph, "float32", np.ones((2, *shape), np.float32), frozenset())
-    differentiate(quantised, frozenset(), "best", load_kernels("host", twins.library))
+    trained = frozenset({"fc"})
+    quantised = quantise(graph, "float32", np.ones((2, *shape), np.float32), trained)
+    differentiate(quantised, trained, "best", load_kernels("host", twins.library))
 
 
 def test_an_autoencoder_must_draw_and_give_its_input_back(twins: Twins) -> None:
