@@ -22,7 +22,12 @@ def profile(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show which layers and functions take the cycles of a minibatch; write flame graphs beside the firmware."""
+    """
+    Show which layers and functions take the cycles.
+
+    One minibatch is trained on a virtual board. The calls are also written beside the firmware, as collapsed stacks and
+    for speedscope.
+    """
     from kilograd import profile as profiles
 
     loaded = _common.load_experiment(experiment, [board], None, seed, settings)
