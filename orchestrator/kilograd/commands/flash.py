@@ -24,7 +24,7 @@ def flash(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Build the firmware of an experiment and bring it onto a real board."""
+    """Build firmware and bring it onto a real board."""
     from kilograd import flashing, report
 
     loaded = _common.load_experiment(experiment, boards, None, seed, settings)

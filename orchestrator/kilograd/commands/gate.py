@@ -39,7 +39,7 @@ def gate(
     quiet: Quiet = False,
 ) -> None:
     """
-    Compare cycles, instructions and bytes with committed baselines.
+    Compare cycles and bytes with committed baselines.
 
     Exit code 0: nothing is worse; 1: something is; 2: something could not be judged, for it has no baseline, or one
     of another compiler.

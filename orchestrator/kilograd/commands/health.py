@@ -26,7 +26,7 @@ def health(
     quiet: Quiet = False,
 ) -> None:
     """
-    Watch a training on the host, and tell which layers quantisation hurts.
+    Tell which layers quantisation hurts, and what helps.
 
     A float32 shadow with the same weights sees the same samples and tells what is lost. Unhealthy, with exit code 1:
     more than 5 % of a layer's outputs or weights at the end of their range; outputs that use less than 5 % of it;

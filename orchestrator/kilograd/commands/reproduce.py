@@ -32,7 +32,7 @@ def reproduce(
     quiet: Quiet = False,
 ) -> None:
     """
-    Train everything of a published table, and print it beside the authors' numbers.
+    Train a published table and print it beside the authors'.
 
     Runs on the host twin, which has the bits of the boards. Finished runs are cached: an interrupted table goes on
     where it was. Curves and heat maps of the gradients are drawn into the folder.
