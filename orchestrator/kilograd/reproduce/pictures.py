@@ -27,6 +27,7 @@ STYLE: Any = {
     "axes.spines.right": False,
 }
 METADATA = {"Date": None}
+TICKS = 5  # more numbers of samples would run into each other
 SMALLEST = 1e-12  # below it a gradient is shown as none
 
 
@@ -85,6 +86,7 @@ def _curves(dataset: str, rows: Sequence[FilledRow]) -> Any:  # noqa: ANN401 - m
             (line,) = axis.plot(across, np.mean(seeds, axis=0), label=label, linewidth=1)
             axis.fill_between(across, np.min(seeds, axis=0), np.max(seeds, axis=0), color=line.get_color(), alpha=0.15)
         axis.set_title(title)
+        axis.locator_params(axis="x", nbins=TICKS)
         axis.set_xlabel("training samples")
     figure.suptitle(dataset)
     axes[0][-1].legend(fontsize=6)
@@ -119,6 +121,8 @@ def _heat_map(title: str, outcome: Outcome) -> Any:  # noqa: ANN401 - matplotlib
             row[1].plot(outcome.samples, outcome.kept.get(layer) or [1.0] * len(outcome.samples))
             row[1].set_ylim(0, 1.05)
             row[1].set_ylabel("kept")
+    for axis in axes.flat:
+        axis.locator_params(axis="x", nbins=TICKS)
     for axis in axes[-1]:
         axis.set_xlabel("training samples")
     figure.suptitle(title)
