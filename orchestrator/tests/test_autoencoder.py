@@ -31,14 +31,14 @@ source = "vae_upsample"
 name = "./digits.npz"
 [train]
 configuration = "float32"
-epochs = 1
+epochs = 5
 learning_rate = 1e-3
 [classifier]
 labels_per_class = [12]
 neurons = 60
 steps = 1200
 """
-TRAIN, TEST = 960, 60
+TRAIN, TEST = 960, 300
 
 
 @pytest.fixture

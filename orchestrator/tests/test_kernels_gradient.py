@@ -26,7 +26,7 @@ class Parameter(ctypes.Structure):
 
     _fields_ = (
         *((name, ctypes.c_int32) for name in ("rows", "columns", "stream")),
-        *((name, ctypes.c_void_p) for name in ("w", "b", "g", "gb", "statistics", "bias_momentum")),
+        *((name, ctypes.c_void_p) for name in ("w", "b", "g", "gb", "statistics", "bias_momentum", "marks")),
         ("state", ctypes.POINTER(State)),
         ("quant", ctypes.POINTER(ConvQuant)),
         ("rest", ctypes.c_uint8 * 32),

@@ -191,7 +191,7 @@ def test_instructions_fall_with_lambda(board: str, tmp_path_factory: pytest.Temp
     train_set, test = digits_of_size(48)
     costs = []
     for sparsity in (DENSE, Sparsity(0.1, 0.1)):
-        settings = Settings("uint8", "best", "all", sparsity)
+        settings = Settings("uint8", "best", "all", sparsity=sparsity)
         task = Task(model("digits_cnn"), settings, train_set, test, steps(48, 4))
         costs.append(shop.instructions(task, load_board(board)))
 
