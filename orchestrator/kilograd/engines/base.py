@@ -65,3 +65,31 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End the run and free everything."""
+
+
+class EngineBase:
+    """What engines have in common, unless they say otherwise: they end with their `with`, and count nothing."""
+
+    ticks_per_instruction: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def step_counts(self) -> dict[int, StepCount]:
+        """Return nothing: only the virtual chip sees steps; others have the firmware's own counter, if any."""
+        return {}
+
+    def reset_counts(self) -> None:
+        """Do nothing: there are no counts."""
+
+    def close(self) -> None:
+        """End the run; every engine has its own way."""
+        raise NotImplementedError

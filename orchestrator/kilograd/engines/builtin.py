@@ -13,15 +13,13 @@ from elftools.elf.elffile import ELFFile
 
 from kilograd import elf as elf_file
 from kilograd.engines import _native, _source
-from kilograd.engines.base import StepCount
+from kilograd.engines.base import EngineBase, StepCount
 from kilograd.errors import KilogradError
 from kilograd.platforms.timing import load_timing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
     from kilograd.platforms.board import Board, Lines, Memory, Peripheral
 
@@ -62,12 +60,11 @@ class Call:
     calls: int
 
 
-class BuiltinEngine:
+class BuiltinEngine(EngineBase):
     """Runs a board's firmware in this process; the host's clock plays no part."""
 
     name = "builtin"
     window = 64
-    ticks_per_instruction: float | None = None
 
     def __init__(self, elf: Path, board: Board, *, time_limit_s: float = 60.0, ideal_memory: bool = False) -> None:
         """
@@ -98,17 +95,6 @@ class BuiltinEngine:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def instructions(self) -> int:

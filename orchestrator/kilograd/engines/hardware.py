@@ -7,14 +7,12 @@ import time
 from typing import TYPE_CHECKING
 
 from kilograd.engines import _last_words
+from kilograd.engines.base import EngineBase
 from kilograd.errors import KilogradError
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
-    from kilograd.engines.base import StepCount
     from kilograd.platforms.board import Board
 
 BAUD = 115_200
@@ -23,13 +21,12 @@ QUIET_SECONDS = 0.1
 REPORT_SECONDS = 0.2
 
 
-class HardwareEngine:
+class HardwareEngine(EngineBase):
     """Talks to a board; what it has learned stays there when the engine closes."""
 
     name = "hardware"
     window = 1
     needs_port = True
-    ticks_per_instruction: float | None = None
 
     def __init__(self, elf: Path, board: Board, *, time_limit_s: float = 60.0, port: str | None = None) -> None:
         import serial  # noqa: PLC0415 - only a real board needs it
@@ -49,17 +46,6 @@ class HardwareEngine:
             ) from error
         self._serial.reset_input_buffer()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def write(self, data: bytes) -> None:
         """Send bytes over the wire."""
         try:
@@ -76,13 +62,6 @@ class HardwareEngine:
                 self._words.check(f"{self._board.name} at {self._port}", self._receive)
                 return data
         raise TimeoutError
-
-    def step_counts(self) -> dict[int, StepCount]:
-        """Return nothing: the board counts cycles, not instructions."""
-        return {}
-
-    def reset_counts(self) -> None:
-        """Do nothing: there are no counts."""
 
     def close(self) -> None:
         """Leave the port."""

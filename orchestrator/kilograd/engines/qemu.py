@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 from kilograd import tools
 from kilograd.engines._pipes import Pipes
+from kilograd.engines.base import EngineBase
 from kilograd.errors import KilogradError
 from kilograd.platforms import board as platforms
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
-    from kilograd.engines.base import StepCount
     from kilograd.platforms.board import Board
 
 PROGRAM = "qemu-system-arm"
@@ -29,7 +27,7 @@ REPORT_SECONDS = 0.2
 """How long the lines of a fault report may be apart."""
 
 
-class QemuEngine:
+class QemuEngine(EngineBase):
     """Runs a board's firmware in a QEMU of its own."""
 
     name = "qemu"
@@ -49,17 +47,6 @@ class QemuEngine:
             INSTALL,
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def write(self, data: bytes) -> None:
         """Send bytes to the firmware's UART."""
         self._pipes.write(data)
@@ -72,13 +59,6 @@ class QemuEngine:
             raise KilogradError(message, "it hangs, or needs a higher run.time_limit_s")
         self._pipes.words.check(self._who, lambda: self._pipes.read(REPORT_SECONDS))
         return data
-
-    def step_counts(self) -> dict[int, StepCount]:
-        """Return nothing: the firmware's own counter tells the instructions."""
-        return {}
-
-    def reset_counts(self) -> None:
-        """Do nothing: there are no counts."""
 
     def close(self) -> None:
         """End QEMU; closing it again does nothing."""

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 from kilograd.engines import _last_words
 from kilograd.engines._renode_process import RenodeProcess
+from kilograd.engines.base import EngineBase
 from kilograd.errors import KilogradError
 from kilograd.platforms.board import uart_of
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
-    from kilograd.engines.base import StepCount
     from kilograd.platforms.board import Board
 
 READ_BYTES = 1 << 16
@@ -24,7 +22,7 @@ REPORT_SECONDS = 0.2
 MEGAHERTZ = 1e6
 
 
-class RenodeEngine:
+class RenodeEngine(EngineBase):
     """Runs a board's firmware in a Renode of its own."""
 
     name = "renode"
@@ -41,17 +39,6 @@ class RenodeEngine:
         except BaseException:
             self._renode.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def instructions(self) -> int:
@@ -77,13 +64,6 @@ class RenodeEngine:
         self._words.hear(data)
         self._words.check(self._who, lambda: self._receive(REPORT_SECONDS))
         return data
-
-    def step_counts(self) -> dict[int, StepCount]:
-        """Return nothing: the firmware's own counter tells the instructions."""
-        return {}
-
-    def reset_counts(self) -> None:
-        """Do nothing: there are no counts."""
 
     def close(self) -> None:
         """End Renode; closing it again does nothing."""
