@@ -13,12 +13,12 @@ from kilograd.ops import _checks, _rectifier
 from kilograd.types import Address, Array, Function, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from kilograd.lowering import Error, Lowering
-    from kilograd.types import Format, Node, Value
+    from kilograd.types import Format, Node, Shape, Value
 
     Curve = Callable[[Node, NDArray[np.float32]], NDArray[np.float32]]
 
@@ -29,10 +29,57 @@ LINE = (1 / 6, 0.5)
 
 @dataclass(frozen=True)
 class Activation:
-    """A function and its derivative."""
+    """The operator that a function and its derivative make: an activation's file offers these methods as its own."""
 
     value: Curve
     slope: Curve
+
+    def shape(self, node: Node, inputs: Sequence[Shape]) -> Shape:
+        """Return the shape of the input."""
+        return _checks.only(node, inputs)
+
+    def evaluate(self, node: Node, inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Compute the function."""
+        return self.value(node, inputs[0])
+
+    def forward_steps(self, node: Node, low: Lowering) -> None:
+        """Add the forward step."""
+        x, y, suffix = low.tensor(node.inputs[0]), low.tensor(node.output), low.suffix(node)
+        args: dict[str, Value] = {"count": low.count(node.output), "x": Array(x), "y": Array(y)}
+        if suffix == "u8":
+            table = _values(node, self.value, low.format(node.inputs[0]), low.format(node.output))
+            args["values"] = Array(low.array(f"{node.name}_values", "uint8_t", table.size, "weights", table))
+        else:
+            args |= {"kernel": Function(f"kg_{node.op}_f32_forward"), "line": _line_value(node)}
+        record = Record(f"{node.name}_forward", f"kg_activation_{suffix}_t", args)
+        low.step(
+            low.forward, node, "forward", f"activation_{suffix}", record, reads=[x], writes=[y], inplace=(y, x)
+        )  # fmt: skip
+
+    def backward_steps(self, node: Node, low: Lowering, error: Error) -> None:
+        """Add the step that multiplies the error with the slope at the input; in uint8 its mask is in the table."""
+        suffix, source = low.suffix(node), low.source(node.inputs[0])
+        x = low.tensor(source)
+        early = low.readers[source] == 1
+        args: dict[str, Value] = {"count": low.count(node.output), "x": Array(x), "e": Array(error.buffer)}
+        if suffix == "u8":
+            below = low.new_error(node, source, masked=early)
+            args |= _slopes(node, low, self.slope, error, below, masked=early and low.rectified(source))
+        else:
+            mask = low.early_mask(source)
+            below = low.new_error(node, source, masked=mask is not None)
+            args |= {
+                "kernel": Function(f"kg_{node.op}_f32_backward"),
+                "line": _line_value(node),
+                "mask": Array(mask) if mask else None,
+            }
+        args["dx"] = Array(below.buffer)
+        record = Record(f"{node.name}_backward", f"kg_activation_backward_{suffix}_t", args)
+        low.step(
+            low.backward, node, "input gradient", f"activation_backward_{suffix}", record,
+            reads=[x, error.buffer], writes=[below.buffer], inplace=(below.buffer, x if early else error.buffer),
+        )  # fmt: skip
+        low.errors[source].append(below)
 
 
 def line(node: Node) -> tuple[np.float32, np.float32]:
@@ -44,65 +91,22 @@ def line(node: Node) -> tuple[np.float32, np.float32]:
     return slope, offset
 
 
-def forward_steps(node: Node, low: Lowering, activation: Activation) -> None:
-    """Add the forward step."""
-    x, y, suffix = low.tensor(node.inputs[0]), low.tensor(node.output), low.suffix(node)
-    args: dict[str, Value] = {"count": low.count(node.output), "x": Array(x), "y": Array(y)}
-    if suffix == "u8":
-        table = _values(node, activation, low.format(node.inputs[0]), low.format(node.output))
-        args["values"] = Array(low.array(f"{node.name}_values", "uint8_t", table.size, "weights", table))
-    else:
-        args |= {"kernel": Function(f"kg_{node.op}_f32_forward"), "line": _line_value(node)}
-    record = Record(f"{node.name}_forward", f"kg_activation_{suffix}_t", args)
-    low.step(
-        low.forward, node, "forward", f"activation_{suffix}", record, reads=[x], writes=[y], inplace=(y, x)
-    )  # fmt: skip
-
-
-def backward_steps(node: Node, low: Lowering, activation: Activation, error: Error) -> None:
-    """Add the step that multiplies the error with the slope at the input; in uint8 its mask is in the table."""
-    suffix, source = low.suffix(node), low.source(node.inputs[0])
-    x = low.tensor(source)
-    early = low.readers[source] == 1
-    args: dict[str, Value] = {"count": low.count(node.output), "x": Array(x), "e": Array(error.buffer)}
-    if suffix == "u8":
-        below = low.new_error(node, source, masked=early)
-        args |= _slopes(node, low, activation, error, below, masked=early and low.rectified(source))
-    else:
-        mask = low.early_mask(source)
-        below = low.new_error(node, source, masked=mask is not None)
-        args |= {
-            "kernel": Function(f"kg_{node.op}_f32_backward"),
-            "line": _line_value(node),
-            "mask": Array(mask) if mask else None,
-        }
-    args["dx"] = Array(below.buffer)
-    record = Record(f"{node.name}_backward", f"kg_activation_backward_{suffix}_t", args)
-    low.step(
-        low.backward, node, "input gradient", f"activation_backward_{suffix}", record,
-        reads=[x, error.buffer], writes=[below.buffer], inplace=(below.buffer, x if early else error.buffer),
-    )  # fmt: skip
-    low.errors[source].append(below)
-
-
 def _line_value(node: Node) -> dict[str, Value]:
     slope, offset = line(node)
     return {"slope": float(slope), "offset": float(offset)}
 
 
-def _values(node: Node, activation: Activation, x: Format, y: Format) -> NDArray[np.uint8]:
+def _values(node: Node, value: Curve, x: Format, y: Format) -> NDArray[np.uint8]:
     """Return the stored output for each of the 256 stored inputs."""
-    real = activation.value(node, _real(x))
+    real = value(node, _real(x))
     table: NDArray[np.uint8] = np.clip(np.rint(real / np.float32(y.scale)) + y.zero, 0, 255).astype(np.uint8)
     return table
 
 
-def _slopes(
-    node: Node, low: Lowering, activation: Activation, error: Error, below: Error, *, masked: bool
-) -> dict[str, Value]:
+def _slopes(node: Node, low: Lowering, slope: Curve, error: Error, below: Error, *, masked: bool) -> dict[str, Value]:
     """Add the table of slopes: int16 in a unit that the fixed-point factor brings back."""
     form = low.format(node.inputs[0])
-    slopes = activation.slope(node, _real(form)).astype(np.float64)
+    slopes = slope(node, _real(form)).astype(np.float64)
     if masked:
         slopes[_stopped(node, low, form)] = 0
     unit = np.float32(np.abs(slopes).max() / LARGEST_SLOPE) or np.float32(1)
