@@ -166,16 +166,17 @@ def test_variants_are_compiled_for_their_cores_only(
     assert expected == found
 
 
-def test_kernels_are_a_library_with_host_variants(tmp_path: Path, small_share: Path) -> None:
-    """Tests call kernels through ctypes, so every symbol must be there when it loads."""
-    text = "int kg_variant_host(void);\nint kg_variant_host(void) { return 42; }\n"
-    (small_share / "firmware" / "ops" / "variant_host.c").write_text(text, encoding="utf-8")
-    (small_share / "firmware" / "ops" / "variant_dsp.c").write_text("#error not here\n", encoding="utf-8")
+def test_kernels_are_a_library_with_variants(tmp_path: Path, small_share: Path) -> None:
+    """Tests call kernels through ctypes: every symbol must be there when it loads, boards' kernels in C as well."""
+    for value, suffix in enumerate(("dsp", "host")):
+        text = f"int kg_variant_{suffix}(void);\nint kg_variant_{suffix}(void) {{ return {value}; }}\n"
+        (small_share / "firmware" / "ops" / f"variant_{suffix}.c").write_text(text, encoding="utf-8")
+    (small_share / "firmware" / "ops" / "variant_v6m.c").write_text("#error not here\n", encoding="utf-8")
 
     library = build.build_kernels(tmp_path / "out")
 
-    script = f"import ctypes; print(ctypes.CDLL({str(library)!r}).kg_variant_host())"
-    assert tools.run([sys.executable, "-c", script], what="loading the kernels") == "42\n"
+    script = f"import ctypes; x = ctypes.CDLL({str(library)!r}); print(x.kg_variant_dsp(), x.kg_variant_host())"
+    assert tools.run([sys.executable, "-c", script], what="loading the kernels") == "0 1\n"
 
 
 def test_twin_greets_and_ends_with_its_input(tmp_path: Path) -> None:
