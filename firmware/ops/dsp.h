@@ -106,8 +106,9 @@ static inline uint32_t kg_add_bytes(uint32_t a, uint32_t sum) {
 
 // sum + the upper word of a * b, rounded down
 static inline int32_t kg_smmla(int32_t a, int32_t b, int32_t sum) {
-    __asm__("smmla %0, %1, %2, %0" : "+r"(sum) : "r"(a), "r"(b));
-    return sum;
+    int32_t result;
+    __asm__("smmla %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+    return result;
 }
 
 #undef KG_DSP_ONE

@@ -24,8 +24,8 @@ from kernels import (
     under_tap,
 )
 
-PLAIN, HOST = Weighted("conv2d"), Weighted("conv2d", "_host")
-VARIANTS = pytest.mark.parametrize("kernels", [PLAIN, HOST], ids=["plain", "host"])
+PLAIN, HOST, DSP = Weighted("conv2d"), Weighted("conv2d", "_host"), Weighted("conv2d", "_dsp")
+VARIANTS = pytest.mark.parametrize("kernels", [PLAIN, HOST, DSP], ids=["plain", "host", "dsp"])
 NO_LIMITS = (-3.0e38, 3.0e38)
 
 SHAPES = {
@@ -46,6 +46,8 @@ SHAPES = {
     "row": Window(3, 1, 30, 4, 1, 7, 1, 2, (0, 3, 0, 3)),
     "many taps": Window(40, 4, 4, 3, 3, 3, pads=(1, 1, 1, 1)),
     "wide rows": Window(1, 3, 150, 2, 3, 3, pads=(1, 1, 1, 1)),
+    "many pointwise": Window(70, 5, 7, 61, 1, 1),
+    "many, stride 2": Window(40, 9, 9, 30, 3, 3, 2, 2, (1, 1, 1, 1)),
     "large map": Window(8, 28, 28, 9, 3, 3, pads=(1, 1, 1, 1)),
 }
 ALL_SHAPES = pytest.mark.parametrize("window", SHAPES.values(), ids=SHAPES.keys())
@@ -83,7 +85,7 @@ def case_u8(
     w = rng.integers(0, 256, window.w_shape, np.uint8)
     b = rng.integers(-20000, 20000, window.out_channels, np.int32)
     spread = 100.0 * np.sqrt(np.prod(window.w_shape[1:]))
-    low = int(rng.integers(0, 100))
+    low = int(rng.choice([0, rng.integers(0, 100)]))
     quant = ConvQuant(x_zero, w_zero, low, low, 255, factor(rng, 0.5 / spread), factor(rng, 0.5 / spread))
     return x, w, b, e, quant
 

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+// Forward pass of a 2-D convolution in uint8 for cores with the DSP extension: the bits of
+// conv2d_u8.c, by panel_dsp.h.
+//
+// Windows three wide that overlap share the lines of one output row, one per (input channel, row of
+// the window). All others have a line for each element of the window, over a tile of the output
+// plane. Streams of weights stay for the whole layer where they are small, else every row or tile
+// makes them anew.
+#include <stdbool.h>
+#include <string.h>
+
+#include "ops/conv2d.h"
+#include "ops/depthwise.h"
+#include "ops/dsp.h"
+#include "ops/panel_dsp.h"
+#include "ops/rounding_dsp.h"
+#include "ops/window.h"
+
+#define SMALL_STREAMS 6144  // bytes that may stay for the whole layer
+#define TILE_WORDS 1024
+#define TILE_POSITIONS 64
+
+// How a layer is computed. Sizes are in words; a stream serves two output channels.
+typedef struct {
+    kg_conv_dims_t dims;  // a plane is one row where windows are single elements
+    const kg_conv_quant_t *quant;
+    kg_rounding_t rounding;
+    int32_t outs, columns, plane;  // of a group; the fan-in; an output map
+    bool shared, whole;            // lines are shared by three taps; streams stay
+    int32_t pitch, tile;           // from one line to the next; positions that the lines cover
+    int32_t pairs, stream;         // of the fan-in; size of a stream
+    uint32_t *lines, *streams;
+    uint8_t *bytes;  // two lines before they are paired, or one of zero points
+} layer_t;
+
+static int32_t round_up(int32_t value, int32_t step) {
+    return (value + step - 1) / step * step;
+}
+
+static bool is_pointwise(const kg_conv_dims_t *dims) {
+    return dims->kernel_height == 1 && dims->kernel_width == 1 && dims->stride_height == 1 &&
+           dims->stride_width == 1 && dims->in_height == dims->out_height &&
+           dims->in_width == dims->out_width;
+}
+
+// At most a quarter of the positions computed may lie behind the end of a row.
+static bool shares_lines(const kg_conv_dims_t *dims) {
+    return dims->kernel_width == 3 && dims->stride_width == 1 &&
+           4 * round_up(dims->out_width, KG_PANEL_POSITIONS) <= 5 * dims->out_width;
+}
+
+// Positions of a tile: as many as keep its lines small, but weights must pay for two blocks.
+static int32_t tile_positions(int32_t plane, int32_t pairs) {
+    int32_t fit = TILE_WORDS / pairs / KG_PANEL_POSITIONS * KG_PANEL_POSITIONS;
+    int32_t all = round_up(plane, KG_PANEL_POSITIONS);
+    fit = fit > TILE_POSITIONS ? TILE_POSITIONS : fit < 8 ? 8 : fit;
+    return fit < all ? fit : all;
+}
+
+// Plans a layer on the scratch, which may be NULL. Returns the bytes of scratch.
+static size_t plan(const kg_conv_dims_t *dims, void *scratch, layer_t *layer) {
+    int32_t line_words, byte_count;
+    layer->dims = *dims;
+    layer->outs = kg_conv_group_outputs(dims);
+    layer->columns = kg_conv_columns(dims);
+    layer->plane = dims->out_height * dims->out_width;
+    layer->shared = shares_lines(dims);
+    if (is_pointwise(dims)) {
+        layer->dims.in_height = layer->dims.out_height = 1;
+        layer->dims.in_width = layer->dims.out_width = layer->plane;
+    }
+    if (layer->shared) {
+        int32_t lines = (layer->columns / 3 + 1) / 2;
+        layer->tile = round_up(dims->out_width, KG_PANEL_POSITIONS);
+        layer->pitch = layer->tile + 2;
+        layer->pairs = 3 * lines;
+        line_words = lines * layer->pitch;
+        byte_count = dims->in_width;
+    } else {
+        layer->pairs = round_up(layer->columns, 4) / 2;
+        layer->tile = tile_positions(layer->plane, layer->pairs);
+        layer->pitch = layer->pairs * KG_PANEL_POSITIONS;
+        line_words = layer->pairs * layer->tile;
+        byte_count = 2 * layer->tile;
+    }
+    layer->stream = 2 + 2 * layer->pairs;
+    int32_t all = (layer->outs + 1) / 2 * layer->stream;
+    layer->whole = all * (int32_t)sizeof(uint32_t) <= SMALL_STREAMS;
+    layer->lines = scratch;
+    layer->streams = layer->lines + line_words;
+    int32_t words = line_words + (layer->whole ? all : layer->stream);
+    layer->bytes = (uint8_t *)(layer->lines + words);
+    return (size_t)words * sizeof(uint32_t) + (size_t)byte_count;
+}
+
+size_t kg_conv2d_u8_forward_dsp_scratch_bytes(const kg_conv_dims_t *dims) {
+    layer_t layer;
+    if (kg_conv_is_depthwise(dims)) {
+        return kg_depthwise_u8_forward_scratch_bytes(dims);
+    }
+    return plan(dims, NULL, &layer);
+}
+
+// Makes the stream of channels o and o + 1; an odd last one goes twice.
+static void make_stream(const layer_t *layer, const uint8_t *w, const int32_t *b, int32_t o,
+                        uint32_t *stream) {
+    int32_t second = o + 1 < layer->outs ? o + 1 : o;
+    const uint8_t *row_a = w + o * layer->columns;
+    const uint8_t *row_b = w + second * layer->columns;
+    uint32_t *end = stream + layer->stream;
+    *stream++ = (uint32_t)b[o];
+    *stream++ = (uint32_t)b[second];
+    if (layer->shared) {
+        (void)kg_panel_weights_across(row_a, row_b, 3, layer->columns, layer->quant->w_zero,
+                                      stream);
+        return;
+    }
+    stream = kg_panel_weights(row_a, row_b, layer->columns, layer->quant->w_zero, stream);
+    while (stream < end) {
+        *stream++ = 0;
+    }
+}
+
+// All channels at `count` positions from p on, whose lines stand ready.
+static void multiply(const layer_t *layer, const uint8_t *w, const int32_t *b, int32_t p,
+                     int32_t count, uint8_t *y) {
+    int32_t sums[2 * KG_PANEL_POSITIONS];
+    uint32_t *stream = layer->streams;
+    y += p;
+    for (int32_t o = 0; o < layer->outs; o += 2, y += 2 * layer->plane) {
+        if (!layer->whole) {
+            make_stream(layer, w, b, o, stream);
+        }
+        for (int32_t j = 0; j < count; j += KG_PANEL_POSITIONS) {
+            int32_t left = count - j < KG_PANEL_POSITIONS ? count - j : KG_PANEL_POSITIONS;
+            if (layer->shared) {
+                kg_panel_products_3(layer->lines + j, stream, stream + layer->stream, sums,
+                                    layer->pitch);
+            } else {
+                kg_panel_products(layer->lines + j * layer->pairs, stream, stream + layer->stream,
+                                  sums);
+            }
+            kg_round_sums(&layer->rounding, sums, left, y + j);
+            if (o + 1 < layer->outs) {
+                kg_round_sums(&layer->rounding, sums + KG_PANEL_POSITIONS, left,
+                              y + layer->plane + j);
+            }
+        }
+        stream += layer->whole ? layer->stream : 0;
+    }
+}
+
+// --- shared lines --------------------------------------------------------------------------------
+
+// The lines of output row r. Words in the padding stay zero, rows in the padding are zero points.
+static void lay_rows(const layer_t *layer, const uint8_t *x, int32_t r) {
+    const kg_conv_dims_t *dims = &layer->dims;
+    int32_t top = r * dims->stride_height - dims->pad_top;
+    int32_t room = layer->pitch - dims->pad_left;
+    int32_t width = dims->in_width < room ? dims->in_width : room;
+    uint32_t *line = layer->lines + dims->pad_left;
+    const uint8_t *row = layer->bytes;
+    int32_t number = 0;
+    for (int32_t i = 0; i < kg_conv_group_inputs(dims);
+         i++, x += dims->in_height * dims->in_width) {
+        for (int32_t u = top; u < top + dims->kernel_height; u++, number++) {
+            const uint8_t *next =
+                u >= 0 && u < dims->in_height ? x + u * dims->in_width : layer->bytes;
+            if ((number & 1) != 0) {
+                kg_panel_line(row, next, width, layer->quant->x_zero, line, KG_PANEL_POSITIONS);
+                line += layer->pitch;
+            }
+            row = next;
+        }
+    }
+    if ((number & 1) != 0) {
+        kg_panel_line(row, row, width, layer->quant->x_zero, line, KG_PANEL_POSITIONS);
+    }
+}
+
+static void forward_rows(const layer_t *layer, const uint8_t *x, const uint8_t *w, const int32_t *b,
+                         uint8_t *y) {
+    int32_t width = layer->dims.out_width;
+    memset(layer->bytes, layer->quant->x_zero, (size_t)layer->dims.in_width);
+    for (int32_t r = 0; r < layer->dims.out_height; r++) {
+        lay_rows(layer, x, r);
+        multiply(layer, w, b, r * width, width, y);
+    }
+}
+
+// --- a line for each element ---------------------------------------------------------------------
+
+// Some output positions: `count` from (r, c) on, row by row.
+typedef struct {
+    int32_t r, c, count;
+} span_t;
+
+// Copies what tap (u, v) sees at these positions of one map.
+static void gather(const layer_t *layer, const uint8_t *x, int32_t u, int32_t v, span_t span,
+                   uint8_t *to) {
+    const kg_conv_dims_t *dims = &layer->dims;
+    int32_t left = v - dims->pad_left;
+    kg_range_t cols = kg_outputs_inside(left, dims->stride_width, dims->in_width, dims->out_width);
+    int32_t h = span.r * dims->stride_height + u - dims->pad_top;
+    for (; span.count > 0; h += dims->stride_height, span.c = 0) {
+        bool inside = h >= 0 && h < dims->in_height;
+        int32_t part = dims->out_width - span.c;
+        part = part < span.count ? part : span.count;
+        const uint8_t *from = x + h * dims->in_width + span.c * dims->stride_width + left;
+        for (int32_t c = span.c; c < span.c + part; c++, from += dims->stride_width) {
+            bool seen = inside && c >= cols.first && c < cols.end;
+            *to++ = seen ? *from : (uint8_t)layer->quant->x_zero;
+        }
+        span.count -= part;
+    }
+}
+
+// The lines of a tile. Those that only fill up the last pairs repeat what lies there.
+static void lay_tile(const layer_t *layer, const uint8_t *x, span_t span) {
+    const kg_conv_dims_t *dims = &layer->dims;
+    int32_t taps = dims->kernel_height * dims->kernel_width;
+    uint32_t *line = layer->lines;
+    for (int32_t k = 0; k < 2 * layer->pairs; k++) {
+        uint8_t *bytes = layer->bytes + (k & 1) * layer->tile;
+        if (k < layer->columns) {
+            int32_t u = k % taps / dims->kernel_width;
+            int32_t v = k % taps % dims->kernel_width;
+            gather(layer, x + k / taps * dims->in_height * dims->in_width, u, v, span, bytes);
+        }
+        if ((k & 1) != 0) {
+            kg_panel_line(layer->bytes, bytes, span.count, layer->quant->x_zero, line,
+                          layer->pitch);
+            line += KG_PANEL_POSITIONS;
+        }
+    }
+}
+
+// The same for windows of one element: lines are parts of the maps.
+static void lay_points(const layer_t *layer, const uint8_t *x, int32_t count) {
+    uint32_t *line = layer->lines;
+    int32_t last = layer->columns - 1;
+    for (int32_t k = 0; k < 2 * layer->pairs; k += 2, line += KG_PANEL_POSITIONS) {
+        int32_t a = k < last ? k : last;
+        int32_t b = k + 1 < last ? k + 1 : last;
+        kg_panel_line(x + a * layer->plane, x + b * layer->plane, count, layer->quant->x_zero, line,
+                      layer->pitch);
+    }
+}
+
+static void forward_tiles(const layer_t *layer, const uint8_t *x, const uint8_t *w,
+                          const int32_t *b, uint8_t *y) {
+    bool pointwise = is_pointwise(&layer->dims);
+    memset(layer->bytes, 0, (size_t)(2 * layer->tile));
+    for (int32_t p = 0; p < layer->plane; p += layer->tile) {
+        int32_t left = layer->plane - p;
+        int32_t count = left < layer->tile ? left : layer->tile;
+        if (pointwise) {
+            lay_points(layer, x + p, count);
+        } else {
+            lay_tile(layer, x,
+                     (span_t){p / layer->dims.out_width, p % layer->dims.out_width, count});
+        }
+        multiply(layer, w, b, p, count, y);
+    }
+}
+
+// --- the layer -----------------------------------------------------------------------------------
+
+void kg_conv2d_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
+                              const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
+                              void *scratch) {
+    layer_t layer;
+    if (kg_conv_is_depthwise(dims)) {
+        kg_depthwise_u8_forward(dims, x, w, b, quant, y, scratch);
+        return;
+    }
+    (void)plan(dims, scratch, &layer);
+    layer.quant = quant;
+    layer.rounding = kg_rounding(quant->forward, quant->y_zero, quant->y_min, quant->y_max);
+    if (layer.shared) {
+        memset(layer.lines, 0, (size_t)(layer.streams - layer.lines) * sizeof *layer.lines);
+    }
+    int32_t ins = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
+    for (int32_t g = 0; g < dims->groups; g++) {
+        for (int32_t o = 0; layer.whole && o < layer.outs; o += 2) {
+            make_stream(&layer, w, b, o, layer.streams + o / 2 * layer.stream);
+        }
+        if (layer.shared) {
+            forward_rows(&layer, x, w, b, y);
+        } else {
+            forward_tiles(&layer, x, w, b, y);
+        }
+        x += ins;
+        w += layer.outs * layer.columns;
+        b += layer.outs;
+        y += layer.outs * layer.plane;
+    }
+}
