@@ -4,7 +4,16 @@
 
 #include "kilograd/model.h"
 
-enum { BEHAVE, LOOP_FOREVER, STAND_STILL, WRITE_TO_FLASH, CALL_NOTHING, OVERFLOW_STACK, KINDS };
+enum {
+    BEHAVE,
+    LOOP_FOREVER,
+    STAND_STILL,
+    WRITE_TO_FLASH,
+    CALL_NOTHING,
+    OVERFLOW_STACK,
+    UNDEFINED,
+    KINDS
+};
 
 static uint8_t input[4];
 static float logits[KINDS];
@@ -37,6 +46,10 @@ static __attribute__((noinline)) uint32_t overflow_stack(uint32_t depth) {
     return depth == UINT32_MAX ? 0 : overflow_stack(depth + 1) + room[depth % 16u];
 }
 
+static __attribute__((noinline)) void run_undefined(void) {
+    __asm__ volatile("udf #0");  // line: run_undefined
+}
+
 static void misbehave(const void *args, kg_training_t *training) {
     (void)args;
     switch (training->label) {
@@ -54,6 +67,9 @@ static void misbehave(const void *args, kg_training_t *training) {
         break;
     case OVERFLOW_STACK:
         logits[0] = (float)overflow_stack(1);
+        break;
+    case UNDEFINED:
+        run_undefined();
         break;
     default:
         break;

@@ -10,8 +10,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from kilograd import paths
+from kilograd import console, paths, suites
 from kilograd.errors import KilogradError
+from kilograd.platforms.board import load_board
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 CHECK_FAILED = 1
 TOOL_FAILED = 2  # for pytest: interrupted, or the tests could not even be collected
-ROBOT_FAILED_TESTS = 250  # up to so many failed tests are the exit code itself; above is trouble of another kind
 
 
 @dataclass
@@ -55,9 +55,7 @@ def run(arguments: Sequence[str], *, quiet_stdout: bool = False) -> Outcome:
     with contextlib.redirect_stdout(sys.stderr) if quiet_stdout else contextlib.nullcontext():
         outcome.code = _pytest(checkout, arguments, outcome)
         if not arguments and outcome.code != TOOL_FAILED:
-            robot = run_robot(checkout / "robot_tests", checkout / "build" / "robot")
-            outcome.code = max(outcome.code, robot.code)
-            outcome.counts += robot.counts
+            _robot(outcome, checkout / "build" / "robot")
     return outcome
 
 
@@ -71,15 +69,18 @@ def _pytest(checkout: Path, arguments: Sequence[str], outcome: Outcome) -> int:
     return min(int(pytest.main(list(arguments), plugins=[outcome])), TOOL_FAILED)
 
 
-def run_robot(suites: Path, out: Path) -> Outcome:
-    """Run Robot suites, if there are any."""
-    if not any(suites.rglob("*.robot")):
-        return Outcome()
-    import robot  # noqa: PLC0415 - slow to load
+def _robot(outcome: Outcome, out: Path) -> None:
+    """Run the quick Robot suites: boards that QEMU knows on QEMU if it is there, the others on the virtual chip."""
+    say = console.progress(quiet=False)
+    cells = [cell for cell in suites.matrix([], [], say) if cell.engine != "builtin" or not _qemu_knows(cell.board)]
+    for cell in cells:
+        result = suites.run_cell(cell, "digits", out, quick=True, progress=say)
+        outcome.counts += result.counts
+        for failure in result.failures:
+            outcome.code = max(outcome.code, CHECK_FAILED)
+            say.note(f"FAILED {failure.test} ({cell.name} on {cell.engine}): {failure.message}")
+    suites.combine(cells, out)
 
-    code = int(robot.run(str(suites), outputdir=str(out), console="dotted", stdout=sys.stdout))
-    total = robot.api.ExecutionResult(out / "output.xml").statistics.total
-    counts = Counter(passed=total.passed, failed=total.failed, skipped=total.skipped)
-    if code == 0:
-        return Outcome(0, counts)
-    return Outcome(CHECK_FAILED if code < ROBOT_FAILED_TESTS else TOOL_FAILED, counts)
+
+def _qemu_knows(board: str) -> bool:
+    return load_board(board).qemu_machine is not None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from kilograd import cli, console, selftest
+from kilograd import cli, console
 from kilograd.errors import KilogradError
 from kilograd.report import Report
 from test_report import BOARD, PLAN
@@ -241,17 +241,6 @@ def test_test_counts_its_tests_for_machines(tmp_path: Path) -> None:
 
     assert json.loads(done.stdout) == {"schema": 1, "passed": 1, "failed": 1, "skipped": 1}
     assert done.returncode == 1
-
-
-@pytest.mark.parametrize(("keyword", "code"), [("No Operation", 0), ("Fail", 1)])
-def test_failed_robot_suites_fail_the_test_run(tmp_path: Path, keyword: str, code: int) -> None:
-    """Robot's own exit codes count failed tests; ours do not."""
-    suites = tmp_path / "suites"
-    suites.mkdir()
-    (suites / "one.robot").write_text(f"*** Test Cases ***\nIt Works\n    {keyword}\n")
-
-    assert selftest.run_robot(suites, tmp_path / "out").code == code
-    assert (tmp_path / "out" / "output.xml").is_file()
 
 
 def test_lines_tell_now_and_then_how_far_a_task_is() -> None:

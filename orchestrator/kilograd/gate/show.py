@@ -98,7 +98,7 @@ def _suite(verdict: Verdict) -> ET.Element:
     for row in verdict.rows:
         case = ET.Element("testcase", classname=name, name=row.metric)
         if row.judgement == "worse":
-            ET.SubElement(case, "failure", message=_sentence(row))
+            ET.SubElement(case, "failure", message=sentence(row))
         cases.append(case)
     for problem in verdict.problems:
         case = ET.Element("testcase", classname=name, name="limits")
@@ -123,7 +123,7 @@ def github_lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
     for verdict in verdicts:
         where = f"{verdict.experiment} on {verdict.board}"
         for row in verdict.worse:
-            yield f"::error title=kilograd gate::{where}: {_sentence(row)}"
+            yield f"::error title=kilograd gate::{where}: {sentence(row)}"
         for problem in verdict.problems:
             yield f"::error title=kilograd gate::{where}: {_one_line(problem)}"
         if verdict.not_judged:
@@ -134,5 +134,6 @@ def _one_line(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _sentence(row: Row) -> str:
+def sentence(row: Row) -> str:
+    """Return what happened to a number, for people."""
     return f"{row.metric} went from {_number(row.old)} to {_number(row.new)}, the limit is {_number(row.limit)}"
