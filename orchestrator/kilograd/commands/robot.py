@@ -30,7 +30,7 @@ def robot(
     quiet: Quiet = False,
 ) -> None:
     """
-    Run the Robot suites: boots, trains, fits, costs what it did, survives trouble.
+    Run the Robot suites on boards and engines.
 
     All boards run, each on the engines that are installed and know it. Exit code 0: all tests pass; 1: some fail.
     """
