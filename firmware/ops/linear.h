@@ -63,4 +63,15 @@ void kg_linear_f32_input_gradient_host(const kg_conv_dims_t *dims, const float *
                                        const kg_kept_t *kept, const float *w, const float *mask,
                                        float *dx, void *scratch);
 
+// The same for Cortex-M0+. Weight gradients of linear layers are formed while they are added.
+size_t kg_linear_u8_forward_v6m_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_linear_u8_input_gradient_v6m_scratch_bytes(const kg_conv_dims_t *dims);
+void kg_linear_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
+                              const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
+                              void *scratch);
+int32_t kg_linear_u8_input_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t *e,
+                                        const kg_kept_t *kept, const uint8_t *w,
+                                        const kg_conv_quant_t *quant, const uint8_t *mask,
+                                        uint8_t *dx, void *scratch);
+
 #endif
