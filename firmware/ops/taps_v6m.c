@@ -1,68 +1,119 @@
 // SPDX-License-Identifier: Apache-2.0
-// The inner loops of the kernels for Cortex-M0+: Thumb assembly, and beside it what it means in C.
+// Lists of operands for Cortex-M0+: Thumb assembly, and beside it what it means in C.
 #include "ops/taps_v6m.h"
-
-#include "ops/error.h"
 
 #if defined(__ARM_ARCH_6M__)
 
-void kg_upper_outputs(const int32_t *sums, const int32_t *b, int32_t count, int32_t base,
-                      const kg_conv_quant_t *quant, uint8_t *y, int32_t step);
-int32_t kg_upper_errors(const int32_t *sums, const int32_t *places, int32_t count, int32_t base,
-                        int32_t fraction, kg_requant_t factor, uint8_t *dx, int32_t largest);
+#include "ops/thumb_v6m.h"
 
 // clang-format off
 
-// Nine words below the arguments.
-#define SAVE \
-    "    push {r4-r7, lr}\n" \
-    "    mov r4, r8\n" \
-    "    mov r5, r9\n" \
-    "    mov r6, r10\n" \
-    "    mov r7, r11\n" \
-    "    push {r4-r7}\n"
-
-#define RESTORE \
-    "    pop {r4-r7}\n" \
-    "    mov r8, r4\n" \
-    "    mov r9, r5\n" \
-    "    mov r10, r6\n" \
-    "    mov r11, r7\n" \
-    "    pop {r4-r7, pc}\n"
-
-// r0 = the upper half of r0 * multiplier, of which r4 has the lower and r5 the upper 16 bits. Uses
-// r1-r3. The sum of middle products stays below 2^31 + 2^16.
-#define UPPER_PRODUCT \
-    "    uxth r1, r0\n" \
-    "    asrs r0, r0, #16\n" \
-    "    movs r2, r4\n" \
-    "    muls r2, r1\n" \
-    "    lsrs r2, r2, #16\n" \
-    "    muls r1, r5\n" \
-    "    adds r1, r1, r2\n" \
-    "    movs r2, r4\n" \
-    "    muls r2, r0\n" \
-    "    uxth r3, r2\n" \
-    "    adds r1, r1, r3\n" \
-    "    lsrs r1, r1, #16\n" \
-    "    asrs r2, r2, #16\n" \
-    "    muls r0, r5\n" \
-    "    adds r0, r0, r2\n" \
-    "    adds r0, r0, r1\n"
+// Nine instructions a value, seven if it is left out; rows of three neighbours take 7 1/3.
+// r0 next value, r1 offset, r2 value, r3 end of the list, r4 zero, r5 sum, r6 end of the row, r7
+// rows left; r8 step, r9 offset_step, r10 bytes of a row, r11 r12 from the end of a row to the next
+// one, of values and of offsets, lr 0.
+// sp: 0 block, 4 total, 8 channels left, 12 16 from the end of a channel to the next one.
+__asm__(
+    KG_BEGIN(kg_taps_append_v6m)
+    KG_SAVE
+    "    sub sp, #20\n"
+    "    str r0, [sp]\n"
+    "    str r2, [sp, #4]\n"
+    "    movs r3, r1\n"
+    "    movs r7, r0\n"
+    "    ldr r0, [r7, #8]\n"  // width
+    "    ldr r1, [r7, #20]\n"  // step
+    "    mov r8, r1\n"
+    "    muls r1, r0\n"
+    "    mov r10, r1\n"
+    "    ldr r2, [r7, #24]\n"  // row
+    "    subs r4, r2, r1\n"
+    "    mov r11, r4\n"
+    "    ldr r5, [r7, #36]\n"  // offset_step
+    "    mov r9, r5\n"
+    "    muls r5, r0\n"
+    "    ldr r6, [r7, #40]\n"  // offset_row
+    "    subs r5, r6, r5\n"
+    "    mov r12, r5\n"
+    "    ldr r0, [r7, #12]\n"  // height
+    "    muls r2, r0\n"
+    "    muls r6, r0\n"
+    "    ldr r1, [r7, #28]\n"  // channel
+    "    subs r1, r1, r2\n"
+    "    str r1, [sp, #12]\n"
+    "    ldr r1, [r7, #44]\n"  // offset_channel
+    "    subs r1, r1, r6\n"
+    "    str r1, [sp, #16]\n"
+    "    ldr r1, [r7, #16]\n"  // channels
+    "    str r1, [sp, #8]\n"
+    "    ldr r0, [r7]\n"
+    "    ldr r1, [r7, #32]\n"
+    "    ldr r4, [r7, #4]\n"
+    "    movs r5, #0\n"
+    "1:  ldr r7, [sp]\n"
+    "    ldr r6, [r7, #8]\n"
+    "    ldr r2, [r7, #20]\n"
+    "    ldr r7, [r7, #12]\n"
+    "    cmp r6, #3\n"
+    "    bne 2f\n"
+    "    cmp r2, #1\n"
+    "    beq 6f\n"
+    // Rows of any width.
+    "2:  mov r6, r10\n"
+    "    adds r6, r6, r0\n"
+    "3:  ldrb r2, [r0]\n"
+    "    add r0, r8\n"
+    "    subs r2, r2, r4\n"
+    "    beq 4f\n"
+    "    stm r3!, {r1, r2}\n"
+    "    adds r5, r5, r2\n"
+    "4:  add r1, r9\n"
+    "    cmp r0, r6\n"
+    "    bne 3b\n"
+    "    add r0, r11\n"
+    "    add r1, r12\n"
+    "    subs r7, r7, #1\n"
+    "    bne 2b\n"
+    "    b 9f\n"
+    // Rows of three neighbours.
+    "6:  mov r6, r9\n"
+    "    .irp at, 0, 1, 2\n"
+    "    ldrb r2, [r0, #\\at]\n"
+    "    subs r2, r2, r4\n"
+    "    beq 7f\n"
+    "    stm r3!, {r1, r2}\n"
+    "    adds r5, r5, r2\n"
+    "7:  adds r1, r1, r6\n"
+    "    .endr\n"
+    "    add r0, r10\n"
+    "    add r0, r11\n"
+    "    add r1, r12\n"
+    "    subs r7, r7, #1\n"
+    "    bne 6b\n"
+    "9:  ldr r2, [sp, #12]\n"
+    "    adds r0, r0, r2\n"
+    "    ldr r2, [sp, #16]\n"
+    "    adds r1, r1, r2\n"
+    "    ldr r2, [sp, #8]\n"
+    "    subs r2, r2, #1\n"
+    "    str r2, [sp, #8]\n"
+    "    bne 1b\n"
+    "    ldr r1, [sp, #4]\n"
+    "    ldr r2, [r1]\n"
+    "    adds r2, r2, r5\n"
+    "    str r2, [r1]\n"
+    "    movs r0, r3\n"
+    "    add sp, #20\n"
+    KG_RESTORE
+    KG_END(kg_taps_append_v6m));
 
 // A pass has two rows and the whole list. LDM takes two taps, 13 instructions do four products.
 // r0 next tap, r1-r4 two taps, r5 r6 the rows, r7 product; r8 r9 sums, r10 end of the list, r11
 // where in the unrolled loop a pass begins, r12 partners, lr next of rows[].
 // sp: 0 first tap, 4 end of rows[], 8 how a list begins: even or odd.
 __asm__(
-    "    .syntax unified\n"
-    "    .pushsection .text.kg_taps_dot_v6m, \"ax\", %progbits\n"
-    "    .balign 4\n"
-    "    .global kg_taps_dot_v6m\n"
-    "    .type kg_taps_dot_v6m, %function\n"
-    "    .thumb_func\n"
-    "kg_taps_dot_v6m:\n"
-    SAVE
+    KG_BEGIN(kg_taps_dot_v6m)
+    KG_SAVE
     "    sub sp, #12\n"
     "    mov r10, r1\n"
     "    mov r12, r2\n"
@@ -194,266 +245,8 @@ __asm__(
     "24: mov r7, lr\n"
     "    str r6, [r7]\n"
     "25: add sp, #12\n"
-    RESTORE
-    "    .size kg_taps_dot_v6m, . - kg_taps_dot_v6m\n"
-    "    .popsection\n");
-
-// Nine instructions a value, seven if it is left out; rows of three neighbours take 7 1/3.
-// r0 next value, r1 offset, r2 value, r3 end of the list, r4 zero, r5 sum, r6 end of the row, r7
-// rows left; r8 step, r9 offset_step, r10 bytes of a row, r11 r12 from the end of a row to the next
-// one, of values and of offsets, lr 0.
-// sp: 0 block, 4 total, 8 channels left, 12 16 from the end of a channel to the next one.
-__asm__(
-    "    .syntax unified\n"
-    "    .pushsection .text.kg_taps_append_v6m, \"ax\", %progbits\n"
-    "    .balign 4\n"
-    "    .global kg_taps_append_v6m\n"
-    "    .type kg_taps_append_v6m, %function\n"
-    "    .thumb_func\n"
-    "kg_taps_append_v6m:\n"
-    SAVE
-    "    sub sp, #20\n"
-    "    str r0, [sp]\n"
-    "    str r2, [sp, #4]\n"
-    "    movs r3, r1\n"
-    "    movs r7, r0\n"
-    "    ldr r0, [r7, #8]\n"  // width
-    "    ldr r1, [r7, #20]\n"  // step
-    "    mov r8, r1\n"
-    "    muls r1, r0\n"
-    "    mov r10, r1\n"
-    "    ldr r2, [r7, #24]\n"  // row
-    "    subs r4, r2, r1\n"
-    "    mov r11, r4\n"
-    "    ldr r5, [r7, #36]\n"  // offset_step
-    "    mov r9, r5\n"
-    "    muls r5, r0\n"
-    "    ldr r6, [r7, #40]\n"  // offset_row
-    "    subs r5, r6, r5\n"
-    "    mov r12, r5\n"
-    "    ldr r0, [r7, #12]\n"  // height
-    "    muls r2, r0\n"
-    "    muls r6, r0\n"
-    "    ldr r1, [r7, #28]\n"  // channel
-    "    subs r1, r1, r2\n"
-    "    str r1, [sp, #12]\n"
-    "    ldr r1, [r7, #44]\n"  // offset_channel
-    "    subs r1, r1, r6\n"
-    "    str r1, [sp, #16]\n"
-    "    ldr r1, [r7, #16]\n"  // channels
-    "    str r1, [sp, #8]\n"
-    "    ldr r0, [r7]\n"
-    "    ldr r1, [r7, #32]\n"
-    "    ldr r4, [r7, #4]\n"
-    "    movs r5, #0\n"
-    "1:  ldr r7, [sp]\n"
-    "    ldr r6, [r7, #8]\n"
-    "    ldr r2, [r7, #20]\n"
-    "    ldr r7, [r7, #12]\n"
-    "    cmp r6, #3\n"
-    "    bne 2f\n"
-    "    cmp r2, #1\n"
-    "    beq 6f\n"
-    // Rows of any width.
-    "2:  mov r6, r10\n"
-    "    adds r6, r6, r0\n"
-    "3:  ldrb r2, [r0]\n"
-    "    add r0, r8\n"
-    "    subs r2, r2, r4\n"
-    "    beq 4f\n"
-    "    stm r3!, {r1, r2}\n"
-    "    adds r5, r5, r2\n"
-    "4:  add r1, r9\n"
-    "    cmp r0, r6\n"
-    "    bne 3b\n"
-    "    add r0, r11\n"
-    "    add r1, r12\n"
-    "    subs r7, r7, #1\n"
-    "    bne 2b\n"
-    "    b 9f\n"
-    // Rows of three neighbours.
-    "6:  mov r6, r9\n"
-    "    .irp at, 0, 1, 2\n"
-    "    ldrb r2, [r0, #\\at]\n"
-    "    subs r2, r2, r4\n"
-    "    beq 7f\n"
-    "    stm r3!, {r1, r2}\n"
-    "    adds r5, r5, r2\n"
-    "7:  adds r1, r1, r6\n"
-    "    .endr\n"
-    "    add r0, r10\n"
-    "    add r0, r11\n"
-    "    add r1, r12\n"
-    "    subs r7, r7, #1\n"
-    "    bne 6b\n"
-    "9:  ldr r2, [sp, #12]\n"
-    "    adds r0, r0, r2\n"
-    "    ldr r2, [sp, #16]\n"
-    "    adds r1, r1, r2\n"
-    "    ldr r2, [sp, #8]\n"
-    "    subs r2, r2, #1\n"
-    "    str r2, [sp, #8]\n"
-    "    bne 1b\n"
-    "    ldr r1, [sp, #4]\n"
-    "    ldr r2, [r1]\n"
-    "    adds r2, r2, r5\n"
-    "    str r2, [r1]\n"
-    "    movs r0, r3\n"
-    "    add sp, #20\n"
-    RESTORE
-    "    .size kg_taps_append_v6m, . - kg_taps_append_v6m\n"
-    "    .popsection\n");
-
-// r0 sum, r1-r3 of the product, r4 r5 halves of the multiplier, r6 shift, r7 next output; r8 next
-// sum, r9 from there to its bias, r10 end of the sums, r11 step, r12 base, lr y_max - y_min.
-// sp: 0 y_zero - y_min, 4 y_min, 8 quant.
-__asm__(
-    "    .syntax unified\n"
-    "    .pushsection .text.kg_upper_outputs, \"ax\", %progbits\n"
-    "    .balign 4\n"
-    "    .global kg_upper_outputs\n"
-    "    .type kg_upper_outputs, %function\n"
-    "    .thumb_func\n"
-    "kg_upper_outputs:\n"
-    SAVE
-    "    sub sp, #12\n"
-    "    mov r8, r0\n"
-    "    subs r1, r1, r0\n"
-    "    mov r9, r1\n"
-    "    lsls r2, r2, #2\n"
-    "    adds r0, r0, r2\n"
-    "    mov r10, r0\n"
-    "    mov r12, r3\n"
-    "    ldr r0, [sp, #48]\n"  // quant
-    "    ldr r7, [sp, #52]\n"  // y
-    "    ldr r1, [sp, #56]\n"  // step
-    "    mov r11, r1\n"
-    "    ldr r1, [r0, #12]\n"
-    "    ldr r2, [r0, #16]\n"
-    "    subs r2, r2, r1\n"
-    "    mov lr, r2\n"
-    "    str r1, [sp, #4]\n"
-    "    ldr r2, [r0, #8]\n"
-    "    subs r2, r2, r1\n"
-    "    str r2, [sp]\n"
-    "    ldr r5, [r0, #20]\n"
-    "    uxth r4, r5\n"
-    "    lsrs r5, r5, #16\n"
-    "    ldr r6, [r0, #24]\n"
-    "    subs r6, #33\n"
-    "1:  mov r1, r8\n"
-    "    mov r2, r9\n"
-    "    ldr r2, [r1, r2]\n"
-    "    ldm r1!, {r0}\n"
-    "    mov r8, r1\n"
-    "    adds r0, r0, r2\n"
-    "    add r0, r12\n"
-    "    cmp r0, #0\n"
-    "    ble 5f\n"
-    "2:\n"
-    UPPER_PRODUCT
-    "    asrs r0, r6\n"
-    "    adds r0, #1\n"
-    "    asrs r0, r0, #1\n"
-    "    ldr r1, [sp]\n"
-    "    adds r0, r0, r1\n"
-    "    cmp r0, lr\n"
-    "    bhi 6f\n"
-    "    ldr r1, [sp, #4]\n"
-    "    adds r0, r0, r1\n"
-    "    strb r0, [r7]\n"
-    "    add r7, r11\n"
-    "    cmp r8, r10\n"
-    "    bne 1b\n"
-    "    b 9f\n"
-    // A sum that is not positive: with a ReLU it ends here.
-    "5:  ldr r1, [sp]\n"
-    "    cmp r1, #0\n"
-    "    bgt 2b\n"
-    "    movs r0, #0\n"
-    "    b 8f\n"
-    "6:  cmp r0, #0\n"
-    "    blt 7f\n"
-    "    mov r0, lr\n"
-    "    b 8f\n"
-    "7:  movs r0, #0\n"
-    "8:  ldr r1, [sp, #4]\n"
-    "    adds r0, r0, r1\n"
-    "    strb r0, [r7]\n"
-    "    add r7, r11\n"
-    "    cmp r8, r10\n"
-    "    bne 1b\n"
-    "9:  add sp, #12\n"
-    RESTORE
-    "    .size kg_upper_outputs, . - kg_upper_outputs\n"
-    "    .popsection\n");
-
-// r0 sum, r1-r3 of the product, r4 r5 halves of the multiplier, r6 shift, r7 dx; r8 next sum, r9
-// from there to its place, r10 end of the sums, r11 fraction, r12 base, lr largest.
-__asm__(
-    "    .syntax unified\n"
-    "    .pushsection .text.kg_upper_errors, \"ax\", %progbits\n"
-    "    .balign 4\n"
-    "    .global kg_upper_errors\n"
-    "    .type kg_upper_errors, %function\n"
-    "    .thumb_func\n"
-    "kg_upper_errors:\n"
-    SAVE
-    "    mov r8, r0\n"
-    "    subs r1, r1, r0\n"
-    "    mov r9, r1\n"
-    "    lsls r2, r2, #2\n"
-    "    adds r0, r0, r2\n"
-    "    mov r10, r0\n"
-    "    mov r12, r3\n"
-    "    ldr r1, [sp, #36]\n"  // fraction
-    "    mov r11, r1\n"
-    "    ldr r5, [sp, #40]\n"  // multiplier
-    "    uxth r4, r5\n"
-    "    lsrs r5, r5, #16\n"
-    "    ldr r6, [sp, #44]\n"  // shift
-    "    subs r6, #33\n"
-    "    ldr r7, [sp, #48]\n"  // dx
-    "    ldr r1, [sp, #52]\n"  // largest
-    "    mov lr, r1\n"
-    "    cmp r8, r10\n"
-    "    beq 9f\n"
-    "1:  mov r1, r8\n"
-    "    ldr r0, [r1]\n"
-    "    add r0, r12\n"
-    "    mov r1, r11\n"
-    "    asrs r0, r1\n"
-    "    asrs r1, r0, #31\n"  // |sum|
-    "    adds r2, r0, r1\n"
-    "    eors r2, r1\n"
-    "    cmp r2, lr\n"
-    "    ble 2f\n"
-    "    mov lr, r2\n"
-    "2:\n"
-    UPPER_PRODUCT
-    "    asrs r0, r6\n"
-    "    adds r0, #1\n"
-    "    asrs r0, r0, #1\n"
-    "    adds r0, #128\n"
-    "    mov r3, r8\n"
-    "    mov r2, r9\n"
-    "    ldr r2, [r3, r2]\n"
-    "    adds r3, #4\n"
-    "    mov r8, r3\n"
-    "    lsrs r1, r0, #8\n"
-    "    bne 5f\n"
-    "3:  strb r0, [r7, r2]\n"
-    "    cmp r8, r10\n"
-    "    bne 1b\n"
-    "    b 9f\n"
-    "5:  mvns r0, r0\n"  // below 0: 0, above 255: 255
-    "    asrs r0, r0, #31\n"
-    "    uxtb r0, r0\n"
-    "    b 3b\n"
-    "9:  mov r0, lr\n"
-    RESTORE
-    "    .size kg_upper_errors, . - kg_upper_errors\n"
-    "    .popsection\n");
+    KG_RESTORE
+    KG_END(kg_taps_dot_v6m));
 
 // clang-format on
 
@@ -483,33 +276,3 @@ void kg_taps_dot_v6m(kg_tap_list_t list, const uint8_t *partners, int32_t *rows,
 }
 
 #endif
-
-// The assembly takes the upper half of a product: factors below 1/4, which nearly all are.
-void kg_outputs_v6m(const int32_t *sums, const int32_t *b, int32_t count, int32_t base,
-                    const kg_conv_quant_t *quant, uint8_t *y, int32_t step) {
-#if defined(__ARM_ARCH_6M__)
-    if (quant->forward.shift > 32) {
-        kg_upper_outputs(sums, b, count, base, quant, y, step);
-        return;
-    }
-#endif
-    for (int32_t j = 0; j < count; j++, y += step) {
-        int32_t value = quant->y_zero + kg_requant(sums[j] + b[j] + base, quant->forward);
-        *y = (uint8_t)kg_clamp(value, quant->y_min, quant->y_max);
-    }
-}
-
-int32_t kg_errors_v6m(const int32_t *sums, const int32_t *places, int32_t count, int32_t base,
-                      int32_t fraction, kg_requant_t factor, uint8_t *dx, int32_t largest) {
-#if defined(__ARM_ARCH_6M__)
-    if (factor.shift > 32) {
-        return kg_upper_errors(sums, places, count, base, fraction, factor, dx, largest);
-    }
-#endif
-    for (int32_t j = 0; j < count; j++) {
-        int32_t sum = (sums[j] + base) >> fraction;
-        largest = kg_largest(largest, sum);
-        dx[places[j]] = kg_error(sum, factor);
-    }
-    return largest;
-}

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from board_calls import OPS, board_calls
 from kilograd.build import build_kernels
 
 if TYPE_CHECKING:
@@ -157,6 +159,16 @@ def call(name: str, *arguments: object) -> int:
     return result
 
 
+def call_on_board(board: str, suffix: str, name: str, *arguments: object) -> int:
+    """Do what `call` does on a virtual board."""
+    placed = [(argument.buffer, GUARD) if isinstance(argument, Output) else argument for argument in arguments]
+    result = board_calls(board, suffix).call(name, placed)
+    for argument in arguments:
+        if isinstance(argument, Output):
+            argument.check()
+    return result
+
+
 def _convert(argument: object) -> object:
     if isinstance(argument, Output):
         return argument.array.ctypes.data_as(ctypes.c_void_p)
@@ -172,14 +184,20 @@ def _convert(argument: object) -> object:
 
 @dataclass(frozen=True)
 class Weighted:
-    """The kernels of conv2d or linear, plain or with a suffix; every method returns fresh arrays."""
+    """The kernels of an operator, plain or with a suffix, here or on a board; every method returns fresh arrays."""
 
     op: str
     suffix: str = ""
+    board: str | None = None
 
     def _name(self, dtype: str, verb: str) -> str:
         name = f"kg_{self.op}_{dtype}_{verb}{self.suffix}"
         return name if hasattr(library(), name) else f"kg_{self.op}_{dtype}_{verb}"
+
+    def _call(self, name: str, *arguments: object) -> int:
+        if self.board is None or self.suffix not in name:
+            return call(name, *arguments)
+        return call_on_board(self.board, self.suffix, name, *arguments)
 
     def _scratch(self, name: str, window: Window) -> Output | None:
         size = getattr(library(), f"{name}_scratch_bytes", None)
@@ -191,13 +209,13 @@ class Weighted:
     def forward_u8(self, window: Window, x: Array, w: Array, b: Array, quant: ConvQuant) -> Array:
         """Return y."""
         name, y = self._name("u8", "forward"), Output(window.y_shape, np.uint8)
-        call(name, window.conv(), x, w, b, quant, y, self._scratch(name, window))
+        self._call(name, window.conv(), x, w, b, quant, y, self._scratch(name, window))
         return y.array
 
     def forward_f32(self, window: Window, x: Array, w: Array, b: Array, limits: tuple[float, float]) -> Array:
         """Return y."""
         name, y = self._name("f32", "forward"), Output(window.y_shape, np.float32)
-        call(name, window.conv(), x, w, b, *limits, y, self._scratch(name, window))
+        self._call(name, window.conv(), x, w, b, *limits, y, self._scratch(name, window))
         return y.array
 
     def weight_gradient(
@@ -214,11 +232,11 @@ class Weighted:
         extra = () if quant is None else (quant,)
         scratch = self._scratch(name, window)
         if hasattr(library(), f"{name}_prepare"):
-            call(f"{name}_prepare", window.conv(), x, *extra, scratch)
+            self._call(f"{name}_prepare", window.conv(), x, *extra, scratch)
         rows = []
         for channel in range(window.out_channels) if channels is None else channels:
             row = Output(window.w_shape[1:], kind)
-            call(name, window.conv(), x, e, *extra, channel, row, scratch)
+            self._call(name, window.conv(), x, e, *extra, channel, row, scratch)
             rows.append(row.array)
         return np.stack(rows)
 
@@ -237,8 +255,27 @@ class Weighted:
         dx = Output(window.x_shape, e.dtype.type, like=mask)
         extra = () if quant is None else (quant,)
         shared = None if mask is None else dx
-        largest = call(name, window.conv(), e, kept, w, *extra, shared, dx, self._scratch(name, window))
+        largest = self._call(name, window.conv(), e, kept, w, *extra, shared, dx, self._scratch(name, window))
         return dx.array, largest
+
+
+BOARDS = {"_dsp": "nrf52840", "_v6m": "rp2040"}
+"""Boards for the kernels of single cores: on this machine, they are plain C where they have assembly."""
+
+
+def places(op: str, dtype: str) -> dict[str, tuple[str, str | None]]:
+    """Return (suffix, board or None) by name: plain kernels, and each suffix that has a file, also on its board."""
+    found = [suffix for suffix in ("_host", *BOARDS) if any(OPS.glob(f"{op}_{dtype}*{suffix}.c"))]
+    here = {suffix[1:] or "plain": (suffix, None) for suffix in ("", *found)}
+    return here | {
+        f"{suffix[1:]} on {BOARDS[suffix]}": (suffix, BOARDS[suffix]) for suffix in found if suffix in BOARDS
+    }
+
+
+def variants(op: str, dtype: str = "u8") -> pytest.MarkDecorator:
+    """Return the cases `kernels` of a test."""
+    found = places(op, dtype)
+    return pytest.mark.parametrize("kernels", [Weighted(op, *place) for place in found.values()], ids=found.keys())
 
 
 # --- the arithmetic of requant.h and of the layers, in numpy ---------------------------------------------------------

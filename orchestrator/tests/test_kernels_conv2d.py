@@ -22,10 +22,11 @@ from kernels import (
     requant,
     to_error,
     under_tap,
+    variants,
 )
 
-PLAIN, HOST, DSP = Weighted("conv2d"), Weighted("conv2d", "_host"), Weighted("conv2d", "_dsp")
-VARIANTS = pytest.mark.parametrize("kernels", [PLAIN, HOST, DSP], ids=["plain", "host", "dsp"])
+PLAIN, HOST = Weighted("conv2d"), Weighted("conv2d", "_host")
+VARIANTS, VARIANTS_F32 = variants("conv2d"), variants("conv2d", "f32")
 NO_LIMITS = (-3.0e38, 3.0e38)
 
 SHAPES = {
@@ -257,14 +258,14 @@ def check_f32(kernels: Weighted, window: Window, seed: int) -> None:
     assert_same_bits(kernels.input_gradient(window, e, w, x)[0], np.where(x > 0, dx, np.float32(0)))
 
 
-@VARIANTS
+@VARIANTS_F32
 @ALL_SHAPES
 def test_float32_has_the_bits_of_the_contract(kernels: Weighted, window: Window) -> None:
     """The order of every sum is fixed: that is why all variants and cores agree."""
     check_f32(kernels, window, seed=1)
 
 
-@VARIANTS
+@VARIANTS_F32
 @settings(max_examples=60, deadline=None)
 @given(window=windows(), seed=st.integers(0, 1 << 30))
 def test_float32_has_the_bits_of_the_contract_on_any_shape(kernels: Weighted, window: Window, seed: int) -> None:
@@ -272,7 +273,7 @@ def test_float32_has_the_bits_of_the_contract_on_any_shape(kernels: Weighted, wi
     check_f32(kernels, window, seed)
 
 
-@VARIANTS
+@VARIANTS_F32
 @ALL_SHAPES
 def test_float32_is_close_to_double_precision(kernels: Weighted, window: Window) -> None:
     """The fixed order costs no more than the rounding of single precision."""
@@ -282,7 +283,7 @@ def test_float32_is_close_to_double_precision(kernels: Weighted, window: Window)
     np.testing.assert_allclose(kernels.forward_f32(window, x, w, b, NO_LIMITS), exact, rtol=1e-4, atol=1e-4)
 
 
-@VARIANTS
+@VARIANTS_F32
 @pytest.mark.parametrize("shape", ["same", "strides differ", "groups", "kernel larger than the map"])
 def test_float32_gradients_equal_finite_differences(kernels: Weighted, shape: str) -> None:
     """The backward kernels are the derivative of the forward kernel, not only of our model of it."""

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 import test_kernels_conv2d as conv
-from kernels import Array, ConvQuant, Weighted, Window, centred, kept_rows, to_error
+from kernels import Array, ConvQuant, Weighted, Window, centred, kept_rows, places, to_error
 
-VARIANTS = pytest.mark.parametrize("suffix", ["", "_host"], ids=["plain", "host"])
+PLACES, PLACES_F32 = places("*", "u8"), places("*", "f32")
+VARIANTS = pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
+VARIANTS_F32 = pytest.mark.parametrize("place", PLACES_F32.values(), ids=PLACES_F32.keys())
 FRACTION = 3
 CASES = {
     **{f"conv2d, {name}": ("conv2d", window) for name, window in conv.SHAPES.items()},
@@ -49,9 +51,9 @@ def round_half_up(sums: Array, fraction: int) -> Array:
 
 @VARIANTS
 @ALL_CASES
-def test_uint8_counts_kept_rows_exactly(suffix: str, op: str, window: Window) -> None:
+def test_uint8_counts_kept_rows_exactly(place: tuple[str, str | None], op: str, window: Window) -> None:
     """The sum carries the fraction of the factors, and is rounded half up before anything looks at it."""
-    kernels = Weighted(op, suffix)
+    kernels = Weighted(op, *place)
     x, w, _, e, quant = conv.case_u8(window, seed=11)
     w_real, e_real = centred(w, quant.w_zero), centred(e, 128)
     for rows, factors, fraction in choices(window, seed=11):
@@ -65,11 +67,13 @@ def test_uint8_counts_kept_rows_exactly(suffix: str, op: str, window: Window) ->
             assert largest == np.abs(sums * on).max()
 
 
-@VARIANTS
+@VARIANTS_F32
 @ALL_CASES
-def test_float32_counts_kept_rows_in_the_order_of_the_contract(suffix: str, op: str, window: Window) -> None:
+def test_float32_counts_kept_rows_in_the_order_of_the_contract(
+    place: tuple[str, str | None], op: str, window: Window
+) -> None:
     """An error is multiplied by its factor first, then by a weight."""
-    kernels = Weighted(op, suffix)
+    kernels = Weighted(op, *place)
     x, w, _, e = conv.case_f32(window, seed=12)
     for rows, factors, fraction in choices(window, seed=12):
         kept = kept_rows(rows, factors, fraction)
@@ -82,7 +86,7 @@ def test_float32_counts_kept_rows_in_the_order_of_the_contract(suffix: str, op: 
 
 @VARIANTS
 @pytest.mark.parametrize("op", ["conv2d", "linear"])
-def test_uint8_is_exact_with_the_largest_factor(suffix: str, op: str) -> None:
+def test_uint8_is_exact_with_the_largest_factor(place: tuple[str, str | None], op: str) -> None:
     """Every error at -128 times 256: products of 23 bits, sums far beyond single precision."""
     window = Window(3, 1, 1, 64, 1, 1)
     w = conv.near_the_end(window.w_shape, 255, seed=1)
@@ -92,7 +96,7 @@ def test_uint8_is_exact_with_the_largest_factor(suffix: str, op: str) -> None:
     kept = kept_rows(rows, np.full_like(rows, 256), FRACTION)
     exact = (w.astype(np.int64).reshape(64, 3) * (-128 * 256)).sum(0)
 
-    dx, largest = Weighted(op, suffix).input_gradient(window, e, w, None, quant, kept)
+    dx, largest = Weighted(op, *place).input_gradient(window, e, w, None, quant, kept)
 
     sums = round_half_up(exact, FRACTION)
     np.testing.assert_array_equal(dx.ravel(), to_error(sums, quant.backward))
@@ -101,12 +105,12 @@ def test_uint8_is_exact_with_the_largest_factor(suffix: str, op: str) -> None:
 
 @VARIANTS
 @pytest.mark.parametrize("groups", [1, 6])
-def test_all_rows_with_factor_one_are_a_dense_layer(suffix: str, groups: int) -> None:
+def test_all_rows_with_factor_one_are_a_dense_layer(place: tuple[str, str | None], groups: int) -> None:
     """NULL and the full list have the same meaning."""
     window = replace(conv.SHAPES["same"], in_channels=6, out_channels=6, groups=groups)
     _, w, _, e, quant = conv.case_u8(window, seed=3)
     kept = kept_rows(np.arange(6), np.ones(6, int), 0)
-    kernels = Weighted("conv2d", suffix)
+    kernels = Weighted("conv2d", *place)
 
     dense, listed = (kernels.input_gradient(window, e, w, None, quant, chosen) for chosen in (None, kept))
 

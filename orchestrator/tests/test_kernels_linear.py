@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import Array, ConvQuant, Output, Requant, Weighted, Window, call, centred, requant, to_error
+from kernels import Array, ConvQuant, Output, Requant, Weighted, Window, call, centred, requant, to_error, variants
 
-VARIANTS = pytest.mark.parametrize("kernels", [Weighted("linear"), Weighted("linear", "_host")], ids=["plain", "host"])
+VARIANTS, VARIANTS_F32 = variants("linear"), variants("linear", "f32")
 SIZES = pytest.mark.parametrize("sizes", [(1, 1), (3, 2), (7, 5), (64, 10), (131, 37), (700, 600)], ids=str)
 
 
@@ -102,7 +102,7 @@ def assert_same_bits(actual: Array, expected: Array) -> None:
     np.testing.assert_array_equal(actual.ravel().view(np.int32), expected.view(np.int32))
 
 
-@VARIANTS
+@VARIANTS_F32
 @SIZES
 def test_float32_has_the_bits_of_the_contract(kernels: Weighted, sizes: tuple[int, int]) -> None:
     """Sums run over inputs forward and over outputs backward, one after the other; the bias comes last."""

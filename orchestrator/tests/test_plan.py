@@ -16,8 +16,8 @@ from kilograd.plan import Block, lower_bound, place, plan
 from kilograd.quantise import CONFIGURATIONS
 from kilograd.types import PHASES, Array
 from kilograd.zoo import models
-from test_training_step import PLAIN, model
-from twins import FIRMWARE, SUPPORTED
+from test_training_step import model
+from twins import FIRMWARE, PLAIN, SUPPORTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

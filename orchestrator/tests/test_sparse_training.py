@@ -16,8 +16,8 @@ from kilograd.schedule import make_schedule, train
 from kilograd.state import read_array, split_state
 from kilograd.types import DENSE, Sparsity
 from oracle_select import SparseOracle
-from test_training_step import BATCH, PLAIN, SEED, check_paper_layer, differing, model
-from twins import digits, samples_for, some
+from test_training_step import BATCH, SEED, check_paper_layer, differing, model
+from twins import PLAIN, digits, samples_for, some
 from workshop import Task, steps, workshop
 from workshop import digits as digits_of_size
 

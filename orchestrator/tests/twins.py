@@ -16,6 +16,7 @@ from kilograd.data import load_dataset
 from kilograd.engines.host import HostEngine
 from kilograd.generate import generate
 from kilograd.graph import make_graph
+from kilograd.kernels import VARIANTS
 from kilograd.link.session import Session
 from kilograd.lower import Settings, make_steps
 from kilograd.plan import plan
@@ -45,6 +46,9 @@ SUPPORTED = [
     if formats in rule.formats
 ]
 """Configurations, each with the recipes that train all its layers."""
+PLAIN = "plain"
+"""A core of no board: it has no kernels of its own, and takes all of them in plain C."""
+VARIANTS[PLAIN] = ()
 
 
 @dataclass(frozen=True)
