@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from typing import BinaryIO
+
+    from elftools.elf.sections import Section
 
     from kilograd.platforms.board import Board, Memory
 
@@ -120,6 +122,14 @@ def symbols(elf: Path) -> tuple[Symbol, ...]:
             section = file.get_section(index).name
             found.append(Symbol(entry.name, address, entry["st_size"], section, kind == "STT_FUNC"))
     return tuple(sorted(found, key=lambda symbol: (symbol.address, symbol.name)))
+
+
+def code(elf: Path, function: Symbol) -> bytes:
+    """Return the bytes of a function, with the constants between its instructions."""
+    with elf.open("rb") as stream:
+        section = cast("Section", _open(stream, elf).get_section_by_name(function.section))
+        start = function.address - section["sh_addr"]
+        return bytes(section.data()[start : start + function.size])
 
 
 def functions(elf: Path) -> tuple[Symbol, ...]:

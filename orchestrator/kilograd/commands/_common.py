@@ -98,3 +98,8 @@ def fail(problems: Sequence[CheckFailedError]) -> None:
         console.show_error(problem)
     if problems:
         raise problems[-1]
+
+
+def bench_folder(out: Path | None) -> Path:
+    """Return the folder for firmware that is only measured."""
+    return (out or Path("build") / "bench").absolute()
