@@ -16,26 +16,17 @@
 #include "ops/rounding_dsp.h"
 #include "ops/window.h"
 
-#define SMALL_STREAMS 6144  // bytes that may stay for the whole layer
-#define TILE_WORDS 1024
-#define TILE_POSITIONS 64
-
-// How a layer is computed. Sizes are in words; a stream serves two output channels.
+// How a layer is computed.
 typedef struct {
     kg_conv_dims_t dims;  // a plane is one row where windows are single elements
     const kg_conv_quant_t *quant;
-    kg_rounding_t rounding;
-    int32_t outs, columns, plane;  // of a group; the fan-in; an output map
-    bool shared, whole;            // lines are shared by three taps; streams stay
-    int32_t pitch, tile;           // from one line to the next; positions that the lines cover
-    int32_t pairs, stream;         // of the fan-in; size of a stream
+    kg_panel_t panel;
+    int32_t outs, columns;  // of a group; the fan-in
+    bool whole;             // streams stay for the whole layer
+    int32_t tile;           // positions that the lines cover
     uint32_t *lines, *streams;
     uint8_t *bytes;  // two lines before they are paired, or one of zero points
 } layer_t;
-
-static int32_t round_up(int32_t value, int32_t step) {
-    return (value + step - 1) / step * step;
-}
 
 static bool is_pointwise(const kg_conv_dims_t *dims) {
     return dims->kernel_height == 1 && dims->kernel_width == 1 && dims->stride_height == 1 &&
@@ -46,57 +37,54 @@ static bool is_pointwise(const kg_conv_dims_t *dims) {
 // At most a quarter of the positions computed may lie behind the end of a row.
 static bool shares_lines(const kg_conv_dims_t *dims) {
     return dims->kernel_width == 3 && dims->stride_width == 1 &&
-           4 * round_up(dims->out_width, KG_PANEL_POSITIONS) <= 5 * dims->out_width;
+           4 * kg_panel_round_up(dims->out_width, KG_PANEL_POSITIONS) <= 5 * dims->out_width;
 }
 
-// Positions of a tile: as many as keep its lines small, but weights must pay for two blocks.
-static int32_t tile_positions(int32_t plane, int32_t pairs) {
-    int32_t fit = TILE_WORDS / pairs / KG_PANEL_POSITIONS * KG_PANEL_POSITIONS;
-    int32_t all = round_up(plane, KG_PANEL_POSITIONS);
-    fit = fit > TILE_POSITIONS ? TILE_POSITIONS : fit < 8 ? 8 : fit;
-    return fit < all ? fit : all;
+// Sizes of the lines that windows three wide share. Returns their words.
+static int32_t plan_rows(layer_t *layer) {
+    int32_t lines = (layer->columns / 3 + 1) / 2;
+    layer->tile = kg_panel_round_up(layer->dims.out_width, KG_PANEL_POSITIONS);
+    layer->panel.pitch = layer->tile + 2;
+    layer->panel.pairs = 3 * lines;
+    return lines * layer->panel.pitch;
+}
+
+// Sizes of the lines of a tile. Returns their words.
+static int32_t plan_tile(layer_t *layer) {
+    layer->panel.pairs = kg_panel_round_up(layer->columns, 4) / 2;
+    layer->tile = kg_panel_tile(layer->panel.plane, layer->panel.pairs);
+    return layer->panel.pairs * layer->tile;
 }
 
 // Plans a layer on the scratch, which may be NULL. Returns the bytes of scratch.
 static size_t plan(const kg_conv_dims_t *dims, void *scratch, layer_t *layer) {
-    int32_t line_words, byte_count;
+    kg_panel_t *panel = &layer->panel;
     layer->dims = *dims;
     layer->outs = kg_conv_group_outputs(dims);
     layer->columns = kg_conv_columns(dims);
-    layer->plane = dims->out_height * dims->out_width;
-    layer->shared = shares_lines(dims);
+    panel->plane = dims->out_height * dims->out_width;
+    panel->shared = shares_lines(dims);
+    panel->step = 1;
     if (is_pointwise(dims)) {
         layer->dims.in_height = layer->dims.out_height = 1;
-        layer->dims.in_width = layer->dims.out_width = layer->plane;
+        layer->dims.in_width = layer->dims.out_width = panel->plane;
     }
-    if (layer->shared) {
-        int32_t lines = (layer->columns / 3 + 1) / 2;
-        layer->tile = round_up(dims->out_width, KG_PANEL_POSITIONS);
-        layer->pitch = layer->tile + 2;
-        layer->pairs = 3 * lines;
-        line_words = lines * layer->pitch;
-        byte_count = dims->in_width;
-    } else {
-        layer->pairs = round_up(layer->columns, 4) / 2;
-        layer->tile = tile_positions(layer->plane, layer->pairs);
-        layer->pitch = layer->pairs * KG_PANEL_POSITIONS;
-        line_words = layer->pairs * layer->tile;
-        byte_count = 2 * layer->tile;
-    }
-    layer->stream = 2 + 2 * layer->pairs;
-    int32_t all = (layer->outs + 1) / 2 * layer->stream;
-    layer->whole = all * (int32_t)sizeof(uint32_t) <= SMALL_STREAMS;
-    layer->lines = scratch;
+    int32_t line_words = panel->shared ? plan_rows(layer) : plan_tile(layer);
+    panel->stream = 2 + 2 * panel->pairs;
+    int32_t all = (layer->outs + 1) / 2 * panel->stream;
+    layer->whole = all * (int32_t)sizeof(uint32_t) <= KG_PANEL_SMALL_STREAMS;
+    int32_t words = line_words + (layer->whole ? all : panel->stream);
+    panel->lines = layer->lines = scratch;
     layer->streams = layer->lines + line_words;
-    int32_t words = line_words + (layer->whole ? all : layer->stream);
     layer->bytes = (uint8_t *)(layer->lines + words);
-    return (size_t)words * sizeof(uint32_t) + (size_t)byte_count;
+    return (size_t)words * sizeof(uint32_t) +
+           (size_t)(panel->shared ? dims->in_width : 2 * layer->tile);
 }
 
 size_t kg_conv2d_u8_forward_dsp_scratch_bytes(const kg_conv_dims_t *dims) {
     layer_t layer;
     if (kg_conv_is_depthwise(dims)) {
-        return kg_depthwise_u8_forward_scratch_bytes(dims);
+        return kg_depthwise_u8_forward_dsp_scratch_bytes(dims);
     }
     return plan(dims, NULL, &layer);
 }
@@ -107,10 +95,10 @@ static void make_stream(const layer_t *layer, const uint8_t *w, const int32_t *b
     int32_t second = o + 1 < layer->outs ? o + 1 : o;
     const uint8_t *row_a = w + o * layer->columns;
     const uint8_t *row_b = w + second * layer->columns;
-    uint32_t *end = stream + layer->stream;
+    uint32_t *end = stream + layer->panel.stream;
     *stream++ = (uint32_t)b[o];
     *stream++ = (uint32_t)b[second];
-    if (layer->shared) {
+    if (layer->panel.shared) {
         (void)kg_panel_weights_across(row_a, row_b, 3, layer->columns, layer->quant->w_zero,
                                       stream);
         return;
@@ -121,32 +109,16 @@ static void make_stream(const layer_t *layer, const uint8_t *w, const int32_t *b
     }
 }
 
-// All channels at `count` positions from p on, whose lines stand ready.
-static void multiply(const layer_t *layer, const uint8_t *w, const int32_t *b, int32_t p,
-                     int32_t count, uint8_t *y) {
-    int32_t sums[2 * KG_PANEL_POSITIONS];
+// All channels at `count` positions, whose lines stand ready; y starts at the first.
+static void multiply(const layer_t *layer, const uint8_t *w, const int32_t *b, int32_t count,
+                     uint8_t *y) {
     uint32_t *stream = layer->streams;
-    y += p;
-    for (int32_t o = 0; o < layer->outs; o += 2, y += 2 * layer->plane) {
+    for (int32_t o = 0; o < layer->outs; o += 2, y += 2 * layer->panel.plane) {
         if (!layer->whole) {
             make_stream(layer, w, b, o, stream);
         }
-        for (int32_t j = 0; j < count; j += KG_PANEL_POSITIONS) {
-            int32_t left = count - j < KG_PANEL_POSITIONS ? count - j : KG_PANEL_POSITIONS;
-            if (layer->shared) {
-                kg_panel_products_3(layer->lines + j, stream, stream + layer->stream, sums,
-                                    layer->pitch);
-            } else {
-                kg_panel_products(layer->lines + j * layer->pairs, stream, stream + layer->stream,
-                                  sums);
-            }
-            kg_round_sums(&layer->rounding, sums, left, y + j);
-            if (o + 1 < layer->outs) {
-                kg_round_sums(&layer->rounding, sums + KG_PANEL_POSITIONS, left,
-                              y + layer->plane + j);
-            }
-        }
-        stream += layer->whole ? layer->stream : 0;
+        kg_panel_rows(&layer->panel, stream, o + 1 < layer->outs, count, y);
+        stream += layer->whole ? layer->panel.stream : 0;
     }
 }
 
@@ -156,7 +128,7 @@ static void multiply(const layer_t *layer, const uint8_t *w, const int32_t *b, i
 static void lay_rows(const layer_t *layer, const uint8_t *x, int32_t r) {
     const kg_conv_dims_t *dims = &layer->dims;
     int32_t top = r * dims->stride_height - dims->pad_top;
-    int32_t room = layer->pitch - dims->pad_left;
+    int32_t room = layer->panel.pitch - dims->pad_left;
     int32_t width = dims->in_width < room ? dims->in_width : room;
     uint32_t *line = layer->lines + dims->pad_left;
     const uint8_t *row = layer->bytes;
@@ -168,7 +140,7 @@ static void lay_rows(const layer_t *layer, const uint8_t *x, int32_t r) {
                 u >= 0 && u < dims->in_height ? x + u * dims->in_width : layer->bytes;
             if ((number & 1) != 0) {
                 kg_panel_line(row, next, width, layer->quant->x_zero, line, KG_PANEL_POSITIONS);
-                line += layer->pitch;
+                line += layer->panel.pitch;
             }
             row = next;
         }
@@ -184,7 +156,7 @@ static void forward_rows(const layer_t *layer, const uint8_t *x, const uint8_t *
     memset(layer->bytes, layer->quant->x_zero, (size_t)layer->dims.in_width);
     for (int32_t r = 0; r < layer->dims.out_height; r++) {
         lay_rows(layer, x, r);
-        multiply(layer, w, b, r * width, width, y);
+        multiply(layer, w, b, width, y + r * width);
     }
 }
 
@@ -199,18 +171,14 @@ typedef struct {
 static void gather(const layer_t *layer, const uint8_t *x, int32_t u, int32_t v, span_t span,
                    uint8_t *to) {
     const kg_conv_dims_t *dims = &layer->dims;
-    int32_t left = v - dims->pad_left;
-    kg_range_t cols = kg_outputs_inside(left, dims->stride_width, dims->in_width, dims->out_width);
     int32_t h = span.r * dims->stride_height + u - dims->pad_top;
     for (; span.count > 0; h += dims->stride_height, span.c = 0) {
-        bool inside = h >= 0 && h < dims->in_height;
         int32_t part = dims->out_width - span.c;
         part = part < span.count ? part : span.count;
-        const uint8_t *from = x + h * dims->in_width + span.c * dims->stride_width + left;
-        for (int32_t c = span.c; c < span.c + part; c++, from += dims->stride_width) {
-            bool seen = inside && c >= cols.first && c < cols.end;
-            *to++ = seen ? *from : (uint8_t)layer->quant->x_zero;
-        }
+        kg_panel_bytes(h >= 0 && h < dims->in_height ? x + h * dims->in_width : NULL,
+                       dims->in_width, span.c * dims->stride_width + v - dims->pad_left,
+                       dims->stride_width, part, (uint8_t)layer->quant->x_zero, to);
+        to += part;
         span.count -= part;
     }
 }
@@ -218,18 +186,24 @@ static void gather(const layer_t *layer, const uint8_t *x, int32_t u, int32_t v,
 // The lines of a tile. Those that only fill up the last pairs repeat what lies there.
 static void lay_tile(const layer_t *layer, const uint8_t *x, span_t span) {
     const kg_conv_dims_t *dims = &layer->dims;
-    int32_t taps = dims->kernel_height * dims->kernel_width;
     uint32_t *line = layer->lines;
-    for (int32_t k = 0; k < 2 * layer->pairs; k++) {
+    int32_t u = 0;
+    int32_t v = 0;
+    for (int32_t k = 0; k < 2 * layer->panel.pairs; k++) {
         uint8_t *bytes = layer->bytes + (k & 1) * layer->tile;
         if (k < layer->columns) {
-            int32_t u = k % taps / dims->kernel_width;
-            int32_t v = k % taps % dims->kernel_width;
-            gather(layer, x + k / taps * dims->in_height * dims->in_width, u, v, span, bytes);
+            gather(layer, x, u, v, span, bytes);
+            if (++v == dims->kernel_width) {
+                v = 0;
+                if (++u == dims->kernel_height) {
+                    u = 0;
+                    x += dims->in_height * dims->in_width;
+                }
+            }
         }
         if ((k & 1) != 0) {
             kg_panel_line(layer->bytes, bytes, span.count, layer->quant->x_zero, line,
-                          layer->pitch);
+                          layer->panel.pairs * KG_PANEL_POSITIONS);
             line += KG_PANEL_POSITIONS;
         }
     }
@@ -239,11 +213,11 @@ static void lay_tile(const layer_t *layer, const uint8_t *x, span_t span) {
 static void lay_points(const layer_t *layer, const uint8_t *x, int32_t count) {
     uint32_t *line = layer->lines;
     int32_t last = layer->columns - 1;
-    for (int32_t k = 0; k < 2 * layer->pairs; k += 2, line += KG_PANEL_POSITIONS) {
+    for (int32_t k = 0; k < 2 * layer->panel.pairs; k += 2, line += KG_PANEL_POSITIONS) {
         int32_t a = k < last ? k : last;
         int32_t b = k + 1 < last ? k + 1 : last;
-        kg_panel_line(x + a * layer->plane, x + b * layer->plane, count, layer->quant->x_zero, line,
-                      layer->pitch);
+        kg_panel_line(x + a * layer->panel.plane, x + b * layer->panel.plane, count,
+                      layer->quant->x_zero, line, layer->panel.pairs * KG_PANEL_POSITIONS);
     }
 }
 
@@ -251,8 +225,8 @@ static void forward_tiles(const layer_t *layer, const uint8_t *x, const uint8_t 
                           const int32_t *b, uint8_t *y) {
     bool pointwise = is_pointwise(&layer->dims);
     memset(layer->bytes, 0, (size_t)(2 * layer->tile));
-    for (int32_t p = 0; p < layer->plane; p += layer->tile) {
-        int32_t left = layer->plane - p;
+    for (int32_t p = 0; p < layer->panel.plane; p += layer->tile) {
+        int32_t left = layer->panel.plane - p;
         int32_t count = left < layer->tile ? left : layer->tile;
         if (pointwise) {
             lay_points(layer, x + p, count);
@@ -260,7 +234,7 @@ static void forward_tiles(const layer_t *layer, const uint8_t *x, const uint8_t 
             lay_tile(layer, x,
                      (span_t){p / layer->dims.out_width, p % layer->dims.out_width, count});
         }
-        multiply(layer, w, b, p, count, y);
+        multiply(layer, w, b, count, y + p);
     }
 }
 
@@ -271,21 +245,21 @@ void kg_conv2d_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x, cons
                               void *scratch) {
     layer_t layer;
     if (kg_conv_is_depthwise(dims)) {
-        kg_depthwise_u8_forward(dims, x, w, b, quant, y, scratch);
+        kg_depthwise_u8_forward_dsp(dims, x, w, b, quant, y, scratch);
         return;
     }
     (void)plan(dims, scratch, &layer);
     layer.quant = quant;
-    layer.rounding = kg_rounding(quant->forward, quant->y_zero, quant->y_min, quant->y_max);
-    if (layer.shared) {
+    layer.panel.rounding = kg_rounding(quant->forward, quant->y_zero, quant->y_min, quant->y_max);
+    if (layer.panel.shared) {
         memset(layer.lines, 0, (size_t)(layer.streams - layer.lines) * sizeof *layer.lines);
     }
     int32_t ins = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
     for (int32_t g = 0; g < dims->groups; g++) {
         for (int32_t o = 0; layer.whole && o < layer.outs; o += 2) {
-            make_stream(&layer, w, b, o, layer.streams + o / 2 * layer.stream);
+            make_stream(&layer, w, b, o, layer.streams + o / 2 * layer.panel.stream);
         }
-        if (layer.shared) {
+        if (layer.panel.shared) {
             forward_rows(&layer, x, w, b, y);
         } else {
             forward_tiles(&layer, x, w, b, y);
@@ -293,6 +267,6 @@ void kg_conv2d_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x, cons
         x += ins;
         w += layer.outs * layer.columns;
         b += layer.outs;
-        y += layer.outs * layer.plane;
+        y += layer.outs * layer.panel.plane;
     }
 }

@@ -50,6 +50,12 @@ void kg_conv_transpose2d_f32_input_gradient(const kg_conv_dims_t *dims, const fl
                                             const kg_kept_t *kept, const float *w,
                                             const float *mask, float *dx, void *scratch);
 
+// The same for cores with the DSP extension.
+size_t kg_conv_transpose2d_u8_forward_dsp_scratch_bytes(const kg_conv_dims_t *dims);
+void kg_conv_transpose2d_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x,
+                                        const uint8_t *w, const int32_t *b,
+                                        const kg_conv_quant_t *quant, uint8_t *y, void *scratch);
+
 // Input elements under one output position, at most, per channel.
 static inline int32_t kg_conv_transpose2d_overlap(const kg_conv_dims_t *dims) {
     int32_t down = (dims->kernel_height + dims->stride_height - 1) / dims->stride_height;

@@ -44,6 +44,12 @@ void kg_linear_f32_weight_gradient(const kg_conv_dims_t *dims, const float *x, c
 void kg_linear_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, const kg_kept_t *kept,
                                   const float *w, const float *mask, float *dx, void *scratch);
 
+// The same for cores with the DSP extension.
+size_t kg_linear_u8_forward_dsp_scratch_bytes(const kg_conv_dims_t *dims);
+void kg_linear_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
+                              const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
+                              void *scratch);
+
 // The same for the host twin, by vector arithmetic. There is no such weight gradient: compilers
 // make vectors of the plain one.
 size_t kg_linear_u8_forward_host_scratch_bytes(const kg_conv_dims_t *dims);

@@ -9,14 +9,50 @@
 #ifndef KG_OPS_PANEL_DSP_H
 #define KG_OPS_PANEL_DSP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "ops/rounding_dsp.h"
+
 #define KG_PANEL_POSITIONS 4
+#define KG_PANEL_SMALL_STREAMS 6144  // bytes of streams that are worth keeping, not made anew
+#define KG_PANEL_TILE_WORDS 1024
+#define KG_PANEL_TILE_POSITIONS 64
+
+// Lines that stand ready and what becomes of their products.
+typedef struct {
+    kg_rounding_t rounding;
+    const uint32_t *lines;
+    int32_t pitch;   // words from one line to the next where taps share them
+    int32_t pairs;   // of the fan-in, even
+    int32_t stream;  // words of a stream
+    bool shared;     // lines are under windows three wide that overlap
+    int32_t plane;   // from one output channel to the next
+    int32_t step;    // from one output position to the next
+} kg_panel_t;
 
 // Writes count words: (a[j] - zero, b[j] - zero). Four in a row lie together, the next four lie
 // `pitch` words behind their start.
 void kg_panel_line(const uint8_t *a, const uint8_t *b, int32_t count, int32_t zero, uint32_t *line,
                    int32_t pitch);
+
+static inline int32_t kg_panel_round_up(int32_t value, int32_t step) {
+    return (value + step - 1) / step * step;
+}
+
+// How many of these positions to give lines of `pairs` words at once: the lines stay small, but new
+// streams must pay for two blocks.
+static inline int32_t kg_panel_tile(int32_t positions, int32_t pairs) {
+    int32_t fit = KG_PANEL_TILE_WORDS / pairs / KG_PANEL_POSITIONS * KG_PANEL_POSITIONS;
+    int32_t all = kg_panel_round_up(positions, KG_PANEL_POSITIONS);
+    fit = fit > KG_PANEL_TILE_POSITIONS ? KG_PANEL_TILE_POSITIONS : fit < 8 ? 8 : fit;
+    return fit < all ? fit : all;
+}
+
+// Writes what a row shows at first, first + step ...: `count` bytes, zero points where that is not
+// one of its `width` bytes. row may be NULL: all of them.
+void kg_panel_bytes(const uint8_t *row, int32_t width, int32_t first, int32_t step, int32_t count,
+                    uint8_t zero, uint8_t *to);
 
 // Writes one word of each row for count / 2 pairs that follow one another; a last number that has
 // no partner gets one of weight zero. Returns the end of the words.
@@ -38,5 +74,9 @@ void kg_panel_products(const uint32_t *x, const uint32_t *stream, const uint32_t
 // the next line starts `pitch` words behind.
 void kg_panel_products_3(const uint32_t *x, const uint32_t *stream, const uint32_t *end,
                          int32_t *sums, int32_t pitch);
+
+// Two output channels (or the first of them only) at `count` positions, rounded.
+void kg_panel_rows(const kg_panel_t *panel, const uint32_t *stream, bool two, int32_t count,
+                   uint8_t *y);
 
 #endif

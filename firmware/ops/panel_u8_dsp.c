@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Lines of inputs and streams of weights for panel_dsp.h.
-#include "ops/dsp.h"
+// Lines of inputs, streams of weights and what is done with their products, for panel_dsp.h.
 #include "ops/panel_dsp.h"
+
+#include <stddef.h>
+
+#include "ops/dsp.h"
 
 void kg_panel_line(const uint8_t *a, const uint8_t *b, int32_t count, int32_t zero, uint32_t *line,
                    int32_t pitch) {
@@ -20,6 +23,25 @@ void kg_panel_line(const uint8_t *a, const uint8_t *b, int32_t count, int32_t ze
     }
     for (int32_t j = 0; j < count; j++) {
         line[j] = kg_halves(a[j] - zero, b[j] - zero);
+    }
+}
+
+void kg_panel_bytes(const uint8_t *row, int32_t width, int32_t first, int32_t step, int32_t count,
+                    uint8_t zero, uint8_t *to) {
+    uint8_t *end = to + count;
+    int32_t inside = row == NULL ? 0 : width;
+    first = row == NULL ? 0 : first;
+    for (; to < end && first < 0; first += step) {
+        *to++ = zero;
+    }
+    for (; step == 1 && end - to >= 4 && first + 4 <= inside; first += 4, to += 4) {
+        kg_store_word(to, kg_load_word(row + first));
+    }
+    for (; to < end && first < inside; first += step) {
+        *to++ = row[first];
+    }
+    while (to < end) {
+        *to++ = zero;
     }
 }
 
@@ -59,4 +81,37 @@ uint32_t *kg_panel_weights_across(const uint8_t *a, const uint8_t *b, int32_t ta
         words[1] = kg_halves(b[v] - zero, 0);
     }
     return words;
+}
+
+static void round_row(const kg_panel_t *panel, const int32_t *sums, int32_t count, uint8_t *y) {
+    if (panel->step == 1) {
+        kg_round_four(&panel->rounding, sums[0], sums[1], sums[2], sums[3], count, y);
+        return;
+    }
+    uint8_t bytes[KG_PANEL_POSITIONS];
+    kg_round_few(&panel->rounding, sums, count, bytes);
+    for (int32_t j = 0; j < count; j++) {
+        y[j * panel->step] = bytes[j];
+    }
+}
+
+void kg_panel_rows(const kg_panel_t *panel, const uint32_t *stream, bool two, int32_t count,
+                   uint8_t *y) {
+    const uint32_t *end = stream + panel->stream;
+    const uint32_t *line = panel->lines;
+    int32_t block = panel->shared ? KG_PANEL_POSITIONS : panel->pairs * KG_PANEL_POSITIONS;
+    int32_t sums[2 * KG_PANEL_POSITIONS];
+    for (; count > 0; count -= KG_PANEL_POSITIONS, line += block) {
+        int32_t left = count < KG_PANEL_POSITIONS ? count : KG_PANEL_POSITIONS;
+        if (panel->shared) {
+            kg_panel_products_3(line, stream, end, sums, panel->pitch);
+        } else {
+            kg_panel_products(line, stream, end, sums);
+        }
+        round_row(panel, sums, left, y);
+        if (two) {
+            round_row(panel, sums + KG_PANEL_POSITIONS, left, y + panel->plane);
+        }
+        y += KG_PANEL_POSITIONS * panel->step;
+    }
 }

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from kernels import Array, ConvQuant, Requant, Weighted, Window, centred, kept_rows, requant, to_error
+from kernels import Array, ConvQuant, Requant, Weighted, Window, centred, kept_rows, requant, to_error, variants
 
 KERNELS = Weighted("conv_transpose2d")
 NO_LIMITS = (-3.0e38, 3.0e38)
@@ -44,6 +44,7 @@ SHAPES = {
     "strides and pads differ": Transposed(2, 5, 3, 3, 5, 3, 2, 3, (3, 0, 1, 2)),
     "row": Transposed(3, 1, 30, 4, 1, 7, 1, 2, (0, 3, 0, 3)),
     "long list": Transposed(2, 14, 14, 1, 4, 4, 2, 2, (1, 1, 1, 1)),
+    "many channels": Transposed(40, 3, 9, 30, 4, 4, 2, 2, (1, 1, 1, 1)),
     "wide rows": Transposed(1, 2, 150, 2, 2, 2, 2, 1),
 }
 ALL_SHAPES = pytest.mark.parametrize("window", SHAPES.values(), ids=SHAPES.keys())
@@ -94,11 +95,11 @@ def some_bytes(seed: int, shape: tuple[int, ...], zero: int) -> Array:
     return np.where(rng.random(shape) < 1 / 3, zero, values).astype(np.uint8)
 
 
-def a_quant(window: Window, *, x_zero: int = 7, w_zero: int = 131) -> ConvQuant:
+def a_quant(window: Window, *, x_zero: int = 7, w_zero: int = 131, low: int = 3, high: int = 250) -> ConvQuant:
     """Return factors that use the range of the output."""
     scale = 1 / (60 * np.sqrt(window.w_shape[1] * 4))
     factor = Requant(*[int(part) for part in _pair(scale)])
-    return ConvQuant(x_zero, w_zero, 100, 3, 250, factor, factor)
+    return ConvQuant(x_zero, w_zero, 100, low, high, factor, factor)
 
 
 def _pair(factor: float) -> tuple[int, int]:
@@ -106,17 +107,18 @@ def _pair(factor: float) -> tuple[int, int]:
     return int(mantissa * 2**31), 31 - int(exponent)
 
 
+@variants("conv_transpose2d")
 @ALL_SHAPES
-@pytest.mark.parametrize("x_zero", [0, 7, 128])
-def test_uint8_forward_is_exact(window: Transposed, x_zero: int) -> None:
+@pytest.mark.parametrize(("x_zero", "low", "high"), [(0, 0, 255), (7, 3, 250), (128, 0, 255)])
+def test_uint8_forward_is_exact(kernels: Weighted, window: Transposed, x_zero: int, low: int, high: int) -> None:
     """Zero points leave, the bias joins, the result is rounded half up and clamped."""
-    quant = a_quant(window, x_zero=x_zero)
+    quant = a_quant(window, x_zero=x_zero, low=low, high=high)
     x, w = some_bytes(1, window.x_shape, x_zero), some_bytes(2, window.w_shape, 131)
     b = np.random.default_rng(3).integers(-5000, 5000, window.out_channels).astype(np.int32)
 
-    y = KERNELS.forward_u8(window, x, w, b, quant)
+    y = kernels.forward_u8(window, x, w, b, quant)
     sums = scatter(window, centred(x, x_zero), centred(w, 131)) + b[:, None, None]
-    np.testing.assert_array_equal(y, np.clip(100 + requant(sums, quant.forward), 3, 250))
+    np.testing.assert_array_equal(y, np.clip(100 + requant(sums, quant.forward), low, high))
 
 
 @ALL_SHAPES

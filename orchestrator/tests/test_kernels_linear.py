@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kernels import Array, ConvQuant, Output, Requant, Weighted, Window, call, centred, requant, to_error, variants
 
 VARIANTS, VARIANTS_F32 = variants("linear"), variants("linear", "f32")
+CLAMPS = (20, 240), (0, 255)
 SIZES = pytest.mark.parametrize("sizes", [(1, 1), (3, 2), (7, 5), (64, 10), (131, 37), (700, 600)], ids=str)
 
 
@@ -32,7 +33,7 @@ def case_u8(
     b = rng.integers(-30000, 30000, outputs, np.int32)
     forward = Requant(int(rng.integers(1 << 30, 1 << 31)), 38 + int(np.log2(inputs) / 2))
     backward = Requant(int(rng.integers(1 << 30, 1 << 31)), 38 + int(np.log2(outputs) / 2))
-    return x, w, b, e, ConvQuant(x_zero, w_zero, 100, 20, 240, forward, backward)
+    return x, w, b, e, ConvQuant(x_zero, w_zero, 100, *CLAMPS[seed % 2], forward, backward)
 
 
 def check_u8(kernels: Weighted, sizes: tuple[int, int], seed: int, zeros: tuple[int, int] | None = None) -> None:
