@@ -236,6 +236,7 @@ bool kg_model_uart_cmsdk(kg_peripheral_t *self);
 bool kg_model_uart_nrf52840(kg_peripheral_t *self);
 bool kg_model_uart_pl011(kg_peripheral_t *self);
 bool kg_model_uart_lpuart(kg_peripheral_t *self);
+bool kg_model_uart_stm32(kg_peripheral_t *self);
 bool kg_model_rp2040_timer(kg_peripheral_t *self);
 void kg_stub_ready(kg_peripheral_t *self, uint32_t offset, uint32_t value);
 void kg_nvic_fault_status(kg_chip_t *chip, kg_fault_kind_t kind, uint32_t address);

@@ -15,6 +15,7 @@ static const struct {
     {"UART.NRF52840_UART", kg_model_uart_nrf52840},
     {"UART.NXP_LPUART", kg_model_uart_lpuart},
     {"UART.PL011", kg_model_uart_pl011},
+    {"UART.STM32F7_USART", kg_model_uart_stm32},
     {"mps2_fpgaio", kg_model_mps2_fpgaio},
     {"rp2040_timer", kg_model_rp2040_timer},
 };

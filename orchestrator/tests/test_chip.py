@@ -80,11 +80,17 @@ def test_a_firmware_that_waits_for_input_ends_the_read(tmp_path: Path) -> None:
         assert chip.read() == b"b"
 
 
-def test_a_uart_that_is_not_enabled_is_silent(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        (M0, "ldr r0, =0x40034000\nmovs r1, #65\nstr r1, [r0]"),
+        ("stm32l4r5", "ldr r0, =0x40008000\nmovs r1, #13\nstr r1, [r0]\nstr r1, [r0, #0x28]"),  # no baud rate
+        ("stm32l4r5", "ldr r0, =0x40008000\nmovs r1, #9\nstr r1, [r0, #0x0C]\nstr r1, [r0, #0x28]"),  # not enabled
+    ],
+)
+def test_a_uart_that_is_not_enabled_is_silent(name: str, code: str, tmp_path: Path) -> None:
     """As on silicon: a forgotten enable bit must not go unnoticed."""
-    code = "ldr r0, =0x40034000\nmovs r1, #65\nstr r1, [r0]"
-
-    error = fault(code, M0, tmp_path)
+    error = fault(code, name, tmp_path)
 
     assert "has halted" in error.message
 

@@ -26,6 +26,7 @@ KB = 1024
     [
         ("nrf52840", "cortex-m4", 64, (0, 1024), (0x20000000, 256), 0),
         ("rp2040", "cortex-m0plus", 133, (0x10000000, 16384), (0x20000000, 264), 0x10000100),
+        ("stm32l4r5", "cortex-m4", 120, (0x08000000, 2048), (0x20000000, 640), 0x08000000),
         ("imxrt1062", "cortex-m7", 600, (0x60000000, 16384), (0x20000000, 512), 0x60002000),
     ],
 )
@@ -97,7 +98,7 @@ def test_the_active_current_is_above_the_idle_current() -> None:
     """Energy above idle would else be negative."""
     for name in boards():
         board = load_board(name)
-        if board.qemu_machine is not None:
+        if board.active_ma is None:
             continue
 
         assert 0 < board.idle_ma < board.active_ma

@@ -22,7 +22,7 @@ REGISTERS = {f"r{n}": n for n in range(16)} | {"sl": 10, "fp": 11, "ip": 12, "sp
 
 # Mnemonics (without condition, width and the s of flags) by class.
 NAMES = {
-    "alu": "mov mvn add sub adc sbc rsb cmp cmn and orr eor bic orn tst teq neg movw movt adr addw subw",
+    "alu": "pkhbt pkhtb mov mvn add sub adc sbc rsb cmp cmn and orr eor bic orn tst teq neg movw movt adr addw subw",
     "shift": "lsl lsr asr ror",
     "bitfield": "ubfx sbfx bfi bfc",
     "extend": "uxtb uxth sxtb sxth uxtab uxtah sxtab sxtah uxtb16 sxtb16 uxtab16 sxtab16",

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 M0, M4, M7 = "rp2040", "nrf52840", "imxrt1062"
+ART = "stm32l4r5"
 # A barrier ends the block: what is fetched with the write itself still finds the cache off.
 ICACHE_ON = "ldr r0, =0x4001E540\nmovs r1, #1\nstr r1, [r0]\nisb\n"
+ART_ON = "ldr r0, =0x40022000\nldr r1, =0x705\nstr r1, [r0]\nisb\n"
 CACHES_ON = "ldr r0, =0xE000ED14\nldr r1, =0x30000\nstr r1, [r0]\ndsb\nisb\n"
 DATA = "\n.pushsection .rodata\n.balign 4096\ntable: .space {size}\n.balign 4096\n.popsection\n"
 
@@ -40,9 +42,32 @@ def loop(rounds: int, lines: int, line_bytes: int) -> str:
     )
 
 
-def test_code_waits_for_each_line_of_flash(tmp_path: Path) -> None:
-    """With the nRF52840's cache off, flash gives 16 bytes every 2 wait states."""
-    assert 40 * 2 == waits(straight(60, 16), M4, tmp_path) - waits(straight(20, 16), M4, tmp_path)
+@pytest.mark.parametrize(("name", "line_bytes", "fill"), [(M4, 16, 2), (ART, 8, 5)])
+def test_code_waits_for_each_line_of_flash(name: str, line_bytes: int, fill: int, tmp_path: Path) -> None:
+    """With caches off, the nRF52840's flash gives 16 bytes every 2 wait states, the STM32L4R5's 8 bytes every 5."""
+    longer, shorter = (waits(straight(lines, line_bytes), name, tmp_path) for lines in (60, 20))
+
+    assert 40 * fill == longer - shorter
+
+
+def test_the_prefetch_of_the_stm32_hides_most_of_the_next_line(tmp_path: Path) -> None:
+    """Straight code waits 2 cycles for 8 bytes, a loop in the cache of 1 KB not again, one of 2 KB always."""
+    longer, shorter = (waits(ART_ON + straight(lines, 8), ART, tmp_path) for lines in (60, 20))
+    fits = [waits(ART_ON + loop(rounds, 100, 8), ART, tmp_path) for rounds in (1, 10)]
+    large = [waits(ART_ON + loop(rounds, 255, 8), ART, tmp_path) for rounds in (1, 10)]
+
+    assert 40 * 2 == longer - shorter
+    assert abs(fits[1] - fits[0]) <= 5  # the loop's last line, as it ends
+    # The first line of a round is not behind the one that was read last: 5. The loop's end takes two lines more.
+    assert 9 * (5 + 254 * 2 + 2 * 2) == pytest.approx(large[1] - large[0], abs=5)
+
+
+def test_constants_of_the_stm32_have_a_cache_of_their_own(tmp_path: Path) -> None:
+    """A table of 256 bytes waits once for each 8, and is then there."""
+    once = "movs r1, #255\n1: ldrb r2, [r0, r1]\nsubs r1, #1\nbpl 1b\n"
+    code = ART_ON + "ldr r0, ={base}\nb 3f\n.ltorg\n3: " + once + once + DATA.format(size=256)
+
+    assert 32 * 5 == waits(code.format(base="table"), ART, tmp_path) - waits(code.format(base=RAM), ART, tmp_path)
 
 
 def test_a_loop_in_the_cache_waits_once(tmp_path: Path) -> None:
