@@ -73,10 +73,23 @@ int32_t kg_conv2d_u8_input_gradient_host(const kg_conv_dims_t *dims, const uint8
                                          const kg_conv_quant_t *quant, const uint8_t *mask,
                                          uint8_t *dx, void *scratch);
 
+// Gradients for Cortex-M4 and M7.
+size_t kg_conv2d_u8_weight_gradient_dsp_scratch_bytes(const kg_conv_dims_t *dims);
+void kg_conv2d_u8_weight_gradient_dsp(const kg_conv_dims_t *dims, const uint8_t *x,
+                                      const uint8_t *e, const kg_conv_quant_t *quant,
+                                      int32_t channel, int32_t *row, void *scratch);
+size_t kg_conv2d_u8_input_gradient_dsp_scratch_bytes(const kg_conv_dims_t *dims);
+int32_t kg_conv2d_u8_input_gradient_dsp(const kg_conv_dims_t *dims, const uint8_t *e,
+                                        const kg_kept_t *kept, const uint8_t *w,
+                                        const kg_conv_quant_t *quant, const uint8_t *mask,
+                                        uint8_t *dx, void *scratch);
+
 // A weight gradient that has a _prepare wants it once per sample, before the rows of any channels
 // in any order, with the same scratch, untouched in between.
 void kg_conv2d_u8_weight_gradient_host_prepare(const kg_conv_dims_t *dims, const uint8_t *x,
                                                const kg_conv_quant_t *quant, void *scratch);
+void kg_conv2d_u8_weight_gradient_dsp_prepare(const kg_conv_dims_t *dims, const uint8_t *x,
+                                              const kg_conv_quant_t *quant, void *scratch);
 void kg_conv2d_f32_weight_gradient_host_prepare(const kg_conv_dims_t *dims, const float *x,
                                                 void *scratch);
 

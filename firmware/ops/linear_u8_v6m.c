@@ -88,7 +88,22 @@ int32_t kg_linear_u8_input_gradient_v6m(const kg_conv_dims_t *dims, const uint8_
                                         uint8_t *dx, void *scratch) {
     int32_t total;
     kg_tap_list_t list = list_errors(dims, e, kept, scratch, &total);
-    kg_matrix_v6m_t matrix = {
-        .quant = quant, .w = w, .row = 1, .count = dims->in_channels, .step = 1, .kept = kept};
-    return kg_matrix_errors_v6m(&matrix, list, total, mask, dx, 0);
+    int32_t base = kg_kept_half(kept) - quant->w_zero * total;
+    int32_t rows[KG_ROWS_V6M], places[KG_ROWS_V6M];
+    int32_t largest = 0;
+    for (int32_t i = 0; i < dims->in_channels;) {
+        int32_t count = 0;
+        for (; i < dims->in_channels && count < KG_ROWS_V6M; i++) {
+            if (mask != NULL && mask[i] <= quant->x_zero) {
+                dx[i] = KG_ERROR_ZERO;
+            } else {
+                rows[count] = places[count] = i;
+                count++;
+            }
+        }
+        kg_taps_dot_v6m(list, w, rows, count);
+        largest = kg_errors_v6m(rows, places, count, base, kg_kept_fraction(kept), quant->backward,
+                                dx, largest);
+    }
+    return largest;
 }

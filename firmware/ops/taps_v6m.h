@@ -8,7 +8,6 @@
 #define KG_OPS_TAPS_V6M_H
 
 #include "ops/dims.h"
-#include "ops/kept.h"
 #include "ops/taps_u8.h"
 
 #define KG_ROWS_V6M 16  // rows that kernels give to one call: 64 bytes of stack
@@ -26,14 +25,6 @@ typedef struct {
 // Appends a block to a list and the sum of what it appends to *total. Returns the new end.
 kg_tap_t *kg_taps_append_v6m(const kg_block_v6m_t *block, kg_tap_t *end, int32_t *total);
 
-// A block of one value per channel reads as a row.
-void kg_block_turn_v6m(kg_block_v6m_t *block);
-
-// Appends the kept rows of a layer: block is that of a channel 0 that `first` of the layer's rows
-// come before, and knows the way to the next channels. Values count their factor times. NULL: all.
-kg_tap_t *kg_taps_append_kept_v6m(const kg_block_v6m_t *block, const kg_kept_t *kept, int32_t first,
-                                  kg_tap_t *end, int32_t *total);
-
 // rows[j] = sum over the list of value * partners[rows[j] + offset], for j < count.
 void kg_taps_dot_v6m(kg_tap_list_t list, const uint8_t *partners, int32_t *rows, int32_t count);
 
@@ -45,26 +36,5 @@ void kg_outputs_v6m(const int32_t *sums, const int32_t *b, int32_t count, int32_
 // largest |sum|, at least `largest`.
 int32_t kg_errors_v6m(const int32_t *sums, const int32_t *places, int32_t count, int32_t base,
                       int32_t fraction, kg_requant_t factor, uint8_t *dx, int32_t largest);
-
-// One list against all rows of a matrix, `row` bytes apart. The results are `step` bytes apart.
-typedef struct {
-    const kg_conv_quant_t *quant;
-    const uint8_t *w;
-    int32_t row, count, step;
-    const kg_kept_t *kept;  // of errors
-} kg_matrix_v6m_t;
-
-// The outputs y with biases b; total is the sum of the list.
-void kg_matrix_outputs_v6m(const kg_matrix_v6m_t *matrix, kg_tap_list_t list, int32_t total,
-                           const int32_t *b, uint8_t *y);
-
-// row[j * step] += base + the sum over the list, for `count` maps from x on, `plane` bytes apart.
-void kg_maps_sums_v6m(kg_tap_list_t list, const uint8_t *x, int32_t plane, int32_t count,
-                      int32_t base, int32_t *row, int32_t step);
-
-// The errors dx, where mask (if there is one) is above x_zero. Returns the largest |sum|, at least
-// `largest`.
-int32_t kg_matrix_errors_v6m(const kg_matrix_v6m_t *matrix, kg_tap_list_t list, int32_t total,
-                             const uint8_t *mask, uint8_t *dx, int32_t largest);
 
 #endif

@@ -21,7 +21,6 @@ from kilograd.engines.builtin import BuiltinEngine
 from kilograd.errors import KilogradError
 from kilograd.link.session import Session
 from kilograd.lower import Settings, lower
-from kilograd.platforms.timing import load_timing
 from kilograd.quantise import store_input
 from kilograd.types import PHASES, Array, Function, Sparsity
 from kilograd.zoo import build_model, models
@@ -172,11 +171,6 @@ def bench(
             )
             enlarged += [f"{case.name} in {configuration}"] if measured.enlarged else []
     return Bench(board.name, toolchain.describe(toolchain.arm_compiler()), tuple(rows), tuple(enlarged))
-
-
-def usual_configurations(board: Board) -> tuple[str, ...]:
-    """Return the configurations that a board's core has instructions for: float32 wants an FPU."""
-    return ("uint8", "float32") if load_timing(board.core).core.fpu else ("uint8",)
 
 
 def with_more_ram(board: Board) -> Board:

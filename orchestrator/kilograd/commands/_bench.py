@@ -28,15 +28,16 @@ Configurations = Annotated[
 
 
 def configurations_for(board: Board, names: list[str] | None) -> tuple[str, ...]:
-    """Return the configurations to measure: by default the usual ones."""
-    from kilograd.bench_kernels import usual_configurations
+    """Return the configurations to measure: by default those that a core has instructions for."""
     from kilograd.errors import KilogradError
+    from kilograd.platforms.timing import load_timing
 
     for name in names or ():
         if name not in CONFIGURATIONS:
             message = f"unknown configuration: {name}"
             raise KilogradError(message, f"configurations: {', '.join(CONFIGURATIONS)}")
-    return tuple(names) if names else usual_configurations(board)
+    fpu = load_timing(board.core).core.fpu
+    return tuple(names) if names else ("uint8", "float32") if fpu else ("uint8",)
 
 
 def show(made: Bench, *, as_json: bool) -> None:

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradients of 2-D convolution in uint8 for Cortex-M4 and M7: the bits of conv2d_u8.c.
+//
+// The maps of a group become pairs of channels (pairs_dsp.h), position after position, with their
+// padding. What one error meets in a row of the kernel then lies in one piece, and a list of errors
+// serves all channels, rows and columns of taps.
+#include <string.h>
+
+#include "ops/conv2d.h"
+#include "ops/depthwise.h"
+#include "ops/gather_dsp.h"
+#include "ops/pairs_dsp.h"
+
+#define LARGEST_BYTES 32768  // of packed maps: larger ones are left to plain C
+#define EIGHT (2 * KG_QUAD)  // sums that are made together
+#define CAPACITY 256         // errors of one list: 256 * 128 <= KG_PAIR_LIMIT
+
+// Where things are in scratch, and the sizes of packed maps.
+typedef struct {
+    int32_t width, height;  // of a map with its padding, as far as windows reach
+    int32_t pairs;          // of one position
+    size_t group_bytes;
+    size_t bytes;  // of all scratch
+    kg_tap_t *taps;
+    uint32_t *packed;
+} plan_t;
+
+// Groups share no channel: only a single one is worth packing ahead of its rows.
+static plan_t plan_of(const kg_conv_dims_t *dims, void *scratch) {
+    plan_t plan;
+    plan.width = (dims->out_width - 1) * dims->stride_width + dims->kernel_width;
+    plan.height = (dims->out_height - 1) * dims->stride_height + dims->kernel_height;
+    plan.pairs = (kg_conv_group_inputs(dims) + 1) / 2;
+    plan.group_bytes = (size_t)(plan.width * plan.height * plan.pairs) * sizeof(uint32_t);
+    plan.taps = scratch;
+    plan.packed = (uint32_t *)(plan.taps + CAPACITY + 1);
+    plan.bytes =
+        (CAPACITY + 1) * sizeof(kg_tap_t) + plan.group_bytes + (KG_QUAD - 1) * sizeof(uint32_t);
+    return plan;
+}
+
+static int is_large(const plan_t *plan) {
+    return plan->group_bytes > LARGEST_BYTES;
+}
+
+// A quad reaches at most three pairs further than the last one.
+size_t kg_conv2d_u8_weight_gradient_dsp_scratch_bytes(const kg_conv_dims_t *dims) {
+    plan_t plan = plan_of(dims, NULL);
+    if (is_large(&plan)) {
+        return kg_conv2d_u8_weight_gradient_scratch_bytes(dims);
+    }
+    return plan.bytes;
+}
+
+// Pairs of two maps, row after row; to: where the first element goes.
+static void pack_maps(const kg_conv_dims_t *dims, const plan_t *plan, const uint8_t *a,
+                      const uint8_t *b, uint32_t *to) {
+    int32_t in_width = dims->in_width;
+    int32_t step = plan->pairs;
+    int32_t row_step = plan->width * step;
+    int32_t rows = plan->height - dims->pad_top;
+    int32_t columns = plan->width - dims->pad_left;
+    rows = rows < dims->in_height ? rows : dims->in_height;
+    columns = columns < in_width ? columns : in_width;
+    for (int32_t r = 0; r < rows; r++, a += in_width, b += in_width, to += row_step) {
+        uint32_t *out = to;
+        for (int32_t c = 0; c < columns; c++, out += step) {
+            *out = kg_pair(a[c], b[c]);
+        }
+    }
+}
+
+// Packs the maps of one group; the last of an odd number makes a pair with itself.
+static void pack_group(const kg_conv_dims_t *dims, const plan_t *plan, const uint8_t *x,
+                       int32_t zero) {
+    int32_t plane = dims->in_height * dims->in_width;
+    int32_t count = plan->width * plan->height * plan->pairs;
+    uint32_t *first = plan->packed + (dims->pad_top * plan->width + dims->pad_left) * plan->pairs;
+    uint32_t nothing = kg_pair((uint32_t)zero, (uint32_t)zero);
+    uint32_t *end = plan->packed + count + KG_QUAD - 1;
+    for (uint32_t *to = plan->packed; to < end; to++) {
+        *to = nothing;
+    }
+    for (int32_t i = 0; i < kg_conv_group_inputs(dims); i += 2) {
+        const uint8_t *a = x + i * plane;
+        pack_maps(dims, plan, a, i + 1 < kg_conv_group_inputs(dims) ? a + plane : a, first + i / 2);
+    }
+}
+
+void kg_conv2d_u8_weight_gradient_dsp_prepare(const kg_conv_dims_t *dims, const uint8_t *x,
+                                              const kg_conv_quant_t *quant, void *scratch) {
+    plan_t plan = plan_of(dims, scratch);
+    if (dims->groups == 1 && !is_large(&plan)) {
+        pack_group(dims, &plan, x, quant->x_zero);
+    }
+}
+
+typedef struct {
+    int32_t r, c;
+} position_t;
+
+// Lists the errors from a position on, as many as fit, and moves the position. Offsets are those of
+// tap (0, 0).
+static kg_errors_t list_errors(const kg_conv_dims_t *dims, const plan_t *plan, const uint8_t *e,
+                               position_t *at) {
+    int32_t pixel = plan->pairs * (int32_t)sizeof(uint32_t);
+    int32_t step = dims->stride_width * pixel;
+    int32_t row_step = dims->stride_height * plan->width * pixel;
+    kg_errors_t errors = {plan->taps, 0};
+    while (at->r < dims->out_height) {
+        int32_t count = dims->out_width - at->c;
+        count = count < CAPACITY ? count : CAPACITY;
+        if (errors.end - plan->taps + count > CAPACITY) {
+            break;
+        }
+        kg_errors_append(&errors, e + at->r * dims->out_width + at->c, count,
+                         at->r * row_step + at->c * step, step);
+        at->c += count;
+        if (at->c == dims->out_width) {
+            *at = (position_t){at->r + 1, 0};
+        }
+    }
+    return errors;
+}
+
+// Adds the products of the listed errors to the weights' row: for each row of taps, sums come as
+// (v, i), in eights, and go to (i, u, v).
+static void add_errors(const kg_conv_dims_t *dims, const plan_t *plan, kg_errors_t errors,
+                       int32_t zero, int32_t *row) {
+    int32_t channels = kg_conv_group_inputs(dims);
+    int32_t taps = dims->kernel_height * dims->kernel_width;
+    kg_part_t part = {{plan->taps, errors.end}, plan->packed};
+    kg_dot_t dot;
+    dot.end = &part + 1;
+    dot.first = -zero * errors.total;
+    dot.second = dot.first + KG_PAIR_OFFSET * errors.total;
+    for (const int32_t *end = row + taps; row != end; part.base += plan->width * plan->pairs) {
+        const int32_t *next = dot.sums + EIGHT;
+        dot.skip = 0;
+        for (const int32_t *last = row + dims->kernel_width; row != last; row++) {
+            int32_t *to = row;
+            for (int32_t i = 0; i < channels; i += 2, to += 2 * taps, next += 2) {
+                if (next == dot.sums + EIGHT) {
+                    kg_pairs_dot(&part, &dot);
+                    dot.skip += EIGHT / 2 * (int32_t)sizeof(uint32_t);
+                    next = dot.sums;
+                }
+                to[0] += next[0];
+                if (i + 1 < channels) {
+                    to[taps] += next[1];
+                }
+            }
+        }
+    }
+}
+
+// row[i,u,v] = sum_{r,c} (e[channel,r,c] - 128) (x[i,r*S+u-P,c*S+v-P] - z_x)
+void kg_conv2d_u8_weight_gradient_dsp(const kg_conv_dims_t *dims, const uint8_t *x,
+                                      const uint8_t *e, const kg_conv_quant_t *quant,
+                                      int32_t channel, int32_t *row, void *scratch) {
+    plan_t plan = plan_of(dims, scratch);
+    int32_t ins = kg_conv_group_inputs(dims);
+    if (is_large(&plan)) {
+        kg_conv2d_u8_weight_gradient(dims, x, e, quant, channel, row, scratch);
+        return;
+    }
+    if (dims->groups > 1) {
+        int32_t group = channel / kg_conv_group_outputs(dims);
+        pack_group(dims, &plan, x + group * ins * dims->in_height * dims->in_width, quant->x_zero);
+    }
+    memset(row, 0, (size_t)kg_conv_columns(dims) * sizeof *row);
+    e += channel * dims->out_height * dims->out_width;
+    for (position_t at = {0, 0}; at.r < dims->out_height;) {
+        kg_errors_t errors = list_errors(dims, &plan, e, &at);
+        if (errors.end > plan.taps) {
+            add_errors(dims, &plan, errors, quant->x_zero, row);
+        }
+    }
+}
+
+size_t kg_conv2d_u8_input_gradient_dsp_scratch_bytes(const kg_conv_dims_t *dims) {
+    size_t bytes = kg_conv_is_depthwise(dims) ? 0 : kg_gather_u8_scratch_bytes(dims);
+    return bytes != 0 ? bytes : kg_conv2d_u8_input_gradient_scratch_bytes(dims);
+}
+
+int32_t kg_conv2d_u8_input_gradient_dsp(const kg_conv_dims_t *dims, const uint8_t *e,
+                                        const kg_kept_t *kept, const uint8_t *w,
+                                        const kg_conv_quant_t *quant, const uint8_t *mask,
+                                        uint8_t *dx, void *scratch) {
+    if (kg_conv_is_depthwise(dims) || kg_gather_u8_scratch_bytes(dims) == 0) {
+        return kg_conv2d_u8_input_gradient(dims, e, kept, w, quant, mask, dx, scratch);
+    }
+    return kg_gather_u8(dims, false, e, kept, w, quant, mask, dx, scratch);
+}
