@@ -35,6 +35,8 @@ class RamUse:
     trained: int
     """Trained weights and their gradient buffers."""
     stack_reserved: int
+    code: int
+    """Instructions that were copied there."""
     other: int
     total: int
     limit: int
@@ -77,11 +79,12 @@ def memory_use(elf: Path, board: Board) -> MemoryUse:
     features = sizes.get(".kg_features", 0)
     trained = sizes.get(".kg_trained", 0) + sizes.get(".kg_gradients", 0)
     stack = sizes.get(".stack", 0)
+    hot = sizes.get(".kg_code", 0)
     ram = _used(loads, board.ram)
     weights = sizes.get(".kg_weights", 0) + sizes.get(".kg_trained", 0)
     flash = _used(loads, board.flash)
     return MemoryUse(
-        RamUse(features, trained, stack, ram - features - trained - stack, ram, board.ram.size),
+        RamUse(features, trained, stack, hot, ram - features - trained - stack - hot, ram, board.ram.size),
         FlashUse(weights, flash - weights, flash, board.flash.size),
     )
 
@@ -103,6 +106,17 @@ def data_pages(elf: Path, memory: Memory) -> list[tuple[int, int]]:
         else:
             ranges.append((page * PAGE, (page + 1) * PAGE))
     return ranges
+
+
+def code_pages(elf: Path, memory: Memory) -> tuple[int, int] | None:
+    """Return the range (first, end) of a memory's pages that hold code of a firmware, if any do."""
+    found: list[int] = []
+    with elf.open("rb") as stream:
+        for section in _open(stream, elf).iter_sections():
+            first, size = section["sh_addr"], section["sh_size"]
+            if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR and size > 0 and memory.base <= first < memory.end:
+                found += [first // PAGE * PAGE, -(-(first + size) // PAGE) * PAGE]
+    return (min(found), max(found)) if found else None
 
 
 def symbols(elf: Path) -> tuple[Symbol, ...]:

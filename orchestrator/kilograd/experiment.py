@@ -255,6 +255,10 @@ class Run(_Strict):
         description="`builtin`: the virtual chip; `host`: the same C code on the computer; `qemu`, `renode`: these;"
         " `hardware`: a board on a serial port",
     )
+    code: Literal["flash", "ram"] = Field(
+        default="flash",
+        description="where kernels and runtime lie: `ram` costs that much RAM, and nothing waits for flash (rp2040)",
+    )
     port: str | None = Field(
         default=None, description="serial port of the engine `hardware`; default: the only one with a USB device"
     )

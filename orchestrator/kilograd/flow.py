@@ -16,7 +16,7 @@ from kilograd.generate import model_id
 from kilograd.link.session import Session, hash_state
 from kilograd.lower import Lowered, lower, make_program
 from kilograd.material import Material, load_material, sized, teach
-from kilograd.platforms.board import load_board
+from kilograd.platforms.board import load_board, with_code_in
 from kilograd.quantise import store_input
 from kilograd.report import Accuracy, BoardReport, Bound, PlanReport, Report, does_not_fit
 from kilograd.schedule import Schedule, accuracy, make_schedule, mean_loss, train
@@ -91,7 +91,7 @@ def run_experiment(
         progress: is told what goes on.
 
     """
-    chips = [] if engine == "host" else _load_boards(boards)
+    chips = [] if engine == "host" else _load_boards(experiment, boards)
     material = load_material(experiment, out, progress)
     small = sized(material, experiment)
     if chips and not any(_may_fit(small, board) for board in chips):
@@ -116,7 +116,7 @@ def plan_experiment(
     experiment: Experiment, *, out: Path, boards: Sequence[str], progress: Progress
 ) -> list[PlanReport]:
     """Return whether and how the model fits each board; nothing is trained."""
-    chips = _load_boards(boards)
+    chips = _load_boards(experiment, boards)
     material = sized(load_material(experiment, out, progress), experiment)
     reports = []
     for board in chips:
@@ -127,7 +127,7 @@ def plan_experiment(
 
 def build_boards(experiment: Experiment, *, out: Path, progress: Progress) -> Iterator[tuple[Board, Path]]:
     """Build the firmware of each board of an experiment, ready to be trained; one that does not fit is an error."""
-    chips = _load_boards(experiment.run.boards)
+    chips = _load_boards(experiment, experiment.run.boards)
     material = teach(load_material(experiment, out, progress), experiment, out, progress)
     for board in chips:
         with progress.task(f"building for {board.name}"):
@@ -158,9 +158,9 @@ def _before(material: Material, samples: Samples, lowered: Lowered, twin: Path, 
         return score(material, Session(engine), samples, lowered.program.input_format, task.advance)
 
 
-def _load_boards(names: Sequence[str]) -> list[Board]:
+def _load_boards(experiment: Experiment, names: Sequence[str]) -> list[Board]:
     """Return the boards, and make sure that there is a compiler for them before anything long begins."""
-    chips = [load_board(name) for name in names]
+    chips = [with_code_in(load_board(name), experiment.run.code) for name in names]
     arm_compiler()
     return chips
 

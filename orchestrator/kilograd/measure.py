@@ -90,7 +90,7 @@ def memory_of(elf: Path, board: Board, stack_peak: int) -> tuple[Ram, Flash]:
     use = memory_use(elf, board)
     rest = use.ram.other + use.ram.stack_reserved - stack_peak
     return (
-        Ram(use.ram.features, use.ram.trained, stack_peak, rest, use.ram.limit),
+        Ram(use.ram.features, use.ram.trained, stack_peak, rest, use.ram.limit, use.ram.code or None),
         Flash(use.flash.weights, use.flash.code, use.flash.limit),
     )
 

@@ -13,7 +13,7 @@ from kilograd.build import build_firmware
 from kilograd.engines.builtin import BuiltinEngine
 from kilograd.link.session import Session
 from kilograd.material import load_material, teach
-from kilograd.platforms.board import load_board
+from kilograd.platforms.board import load_board, with_code_in
 from kilograd.schedule import train
 from kilograd.types import PHASES
 
@@ -70,7 +70,7 @@ class Profile:
 
 def profile(experiment: Experiment, *, out: Path, board: str, progress: Progress) -> Profile:
     """Train one minibatch on a virtual board, and write its profile as collapsed stacks and for speedscope."""
-    chip = load_board(board)
+    chip = with_code_in(load_board(board), experiment.run.code)
     material = teach(load_material(experiment, out, progress), experiment, out, progress)
     folder = out / chip.name
     with progress.task(f"building for {chip.name}"):

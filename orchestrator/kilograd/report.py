@@ -56,11 +56,13 @@ class Ram:
     stack: int | None
     other: int
     limit: int | None
+    code: int | None = None
+    """Instructions that were copied there; None where all code stays in flash."""
 
     @property
     def total(self) -> int:
         """Return all bytes of RAM."""
-        return self.features + self.trained + (self.stack or 0) + self.other
+        return self.features + self.trained + (self.stack or 0) + self.other + (self.code or 0)
 
 
 @dataclass(frozen=True)
@@ -244,6 +246,7 @@ _MEMORY_ROWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
     ("  feature maps", lambda b: _bytes(b.ram.features)),
     ("  weights and gradients", lambda b: _bytes(b.ram.trained)),
     ("  stack", lambda b: _bytes(b.ram.stack)),
+    ("  code", lambda b: _bytes(b.ram.code)),
     ("  rest", lambda b: _bytes(b.ram.other)),
     ("  limit", lambda b: _bytes(b.ram.limit)),
     ("flash", lambda b: _used(b.flash)),
@@ -329,6 +332,8 @@ def _memory_objects(plan: PlanReport | BoardReport) -> dict[str, Any]:
     for kind, memory in (("ram", plan.ram), ("flash", plan.flash)):
         segments = asdict(memory)
         limit = segments.pop("limit")
+        if kind == "ram" and memory.code is None:  # only where it was asked for
+            del segments["code"]
         objects[kind] = {**segments, "total": memory.total, "limit": limit}
     return objects
 

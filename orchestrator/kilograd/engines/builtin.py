@@ -6,7 +6,8 @@ from __future__ import annotations
 import ast
 import ctypes
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from elftools.elf.elffile import ELFFile
@@ -221,7 +222,8 @@ class BuiltinEngine(EngineBase):
 
     def _build(self) -> None:
         for memory in self._board.memories:
-            self._map(memory)
+            for part in self._pieces(memory):
+                self._map(part)
         for peripheral in self._board.peripherals:
             self._add(peripheral)
         if not self._ideal_memory:
@@ -230,6 +232,16 @@ class BuiltinEngine(EngineBase):
         if not self._library.kg_chip_reset(self._handle()):
             message = "unicorn cannot watch the memory of the virtual chip"
             raise KilogradError(message)
+
+    def _pieces(self, memory: Memory) -> list[Memory]:
+        """Return a memory in parts, so that only those pages of RAM can be executed that code was copied to."""
+        pages = None if memory.executable or memory.aliases else elf_file.code_pages(self._elf, memory)
+        if pages is None:
+            return [memory]
+        edges = [memory.base, *pages, memory.end]
+        parts = [replace(memory, base=first, size=end - first) for first, end in pairwise(edges)]
+        parts[1] = replace(parts[1], executable=True)
+        return [part for part in parts if part.size > 0]
 
     def _map(self, memory: Memory) -> None:
         rights = _native.MAY_WRITE if memory.kind == "ram" else 0

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Core = Literal["cortex-m0plus", "cortex-m4", "cortex-m7"]
 MemoryKind = Literal["flash", "ram", "rom"]
+CodePlace = Literal["flash", "ram"]
 
 # What a Renode peripheral occupies when its entry has no `size`.
 REGISTER_BLOCK = 0x1000
@@ -94,6 +95,10 @@ class Board:
     """Where code goes."""
     ram: Memory
     """Where data goes."""
+    code_places: tuple[str, ...]
+    """Where hot code may go: "flash", and "ram" where a fetch from there waits for nothing."""
+    code: str
+    """Where it does go: one of these."""
     vector_table: int
     mips: int
     """Million instructions a second in Renode, whose time counts instructions."""
@@ -129,6 +134,7 @@ class _MemorySettings(_Strict):
     ram: str
     rom: tuple[str, ...] = ()
     executable: tuple[str, ...] = ()
+    code: tuple[CodePlace, ...] = ("flash",)
 
 
 class _Switch(_Strict):
@@ -228,6 +234,8 @@ def load_board(name: str) -> Board:
         peripherals=peripherals,
         flash=_find(memories, settings.memory.flash, folder),
         ram=_find(memories, settings.memory.ram, folder),
+        code_places=settings.memory.code,
+        code="flash",
         vector_table=settings.vector_table,
         mips=_mips(described),
         stack_bytes=settings.stack_bytes,
@@ -244,6 +252,15 @@ def load_board(name: str) -> Board:
         lines={name: _lines(settings, name, peripherals, folder) for name in settings.lines},
         waits=tuple(_waits(settings, name, memories, folder) for name in settings.waits),
     )
+
+
+def with_code_in(board: Board, place: str) -> Board:
+    """Return the board with its hot code in another place."""
+    if place not in board.code_places:
+        able = [name for name in boards() if place in load_board(name).code_places]
+        message = f"run.code: {board.name} cannot run code from {place}"
+        raise KilogradError(message, f"it has: {', '.join(board.code_places)}; boards with {place}: {', '.join(able)}")
+    return replace(board, code=place)
 
 
 def uart_of(board: Board) -> Peripheral:

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hot code in RAM: copied at boot, faster where flash is slow, counted where it lies, and no other RAM runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from builds import MODEL
+from kilograd import elf, measure
+from kilograd.build import TooLargeError, build_firmware
+from kilograd.engines.builtin import BuiltinEngine
+from kilograd.errors import KilogradError
+from kilograd.link.session import Session
+from kilograd.lower import Lowered, Settings, lower
+from kilograd.platforms.board import load_board, with_code_in
+from kilograd.schedule import train
+from kilograd.zoo import build_model
+from workshop import digits, steps, workshop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from command_line import Cli
+    from kilograd.platforms.board import Board
+    from kilograd.report import Phases
+
+SAMPLES, BATCH = 32, 16
+SLOW = load_board("rp2040")
+FAST = with_code_in(SLOW, "ram")
+
+
+class Placed(NamedTuple):
+    """The same program, with its code in flash and in RAM."""
+
+    lowered: Lowered
+    flash: Path
+    ram: Path
+
+
+@pytest.fixture(scope="module")
+def placed(tmp_path_factory: pytest.TempPathFactory) -> Placed:
+    """Build a model twice."""
+    shop = workshop(tmp_path_factory)
+    graph, settings = build_model("digits_cnn", seed=1, classes=10), Settings("uint8", "best", layers=2)
+    lowered = lower(graph, settings, digits(SAMPLES)[0].x, SLOW.core, shop.kernels, shop.root / "placed")
+    elves = (build_firmware([lowered.source], board, shop.root / f"placed-{board.code}") for board in (SLOW, FAST))
+    return Placed(lowered, *elves)
+
+
+def trained(lowered: Lowered, path: Path, board: Board) -> tuple[bytes, Phases, Phases]:
+    """Train on digits; return the state, and cycles and instructions per sample."""
+    with BuiltinEngine(path, board) as chip:
+        session = Session(chip)
+        session.reset_profile()
+        chip.reset_counts()
+        train(session, digits(SAMPLES)[0], lowered.program.input_format, steps(SAMPLES, BATCH), lambda _: None)
+        profile, counts = session.profile(), chip.step_counts()
+        cycles = measure.cycles_by_phase(lowered.program, profile.cycles, SAMPLES)
+        instructions = measure.instructions_by_phase(lowered.program, counts, profile, None, SAMPLES)
+        return session.read_state(), cycles, instructions
+
+
+def test_code_in_ram_waits_for_nothing_and_computes_the_same(placed: Placed) -> None:
+    """The RP2040 reads flash over four wires: what is left of its waits are constants that stay there."""
+    slow_state, slow, slow_work = trained(placed.lowered, placed.flash, SLOW)
+    fast_state, fast, fast_work = trained(placed.lowered, placed.ram, FAST)
+
+    assert slow_state == fast_state
+    assert fast.total < slow.total
+    # A jump between flash and RAM is too far for one instruction; there are few.
+    assert fast_work.total == pytest.approx(slow_work.total, rel=0.01)
+
+
+def test_code_is_counted_in_ram_and_as_an_image_in_flash(placed: Placed) -> None:
+    """Kernels and runtime lie in RAM, what starts them in flash; the sizes are those of the ELF's symbols."""
+    inside = [symbol for symbol in elf.functions(placed.ram) if symbol.section == ".kg_code"]
+    outside = {symbol.name for symbol in elf.functions(placed.ram)} - {symbol.name for symbol in inside}
+
+    use, before = (elf.memory_use(path, board) for path, board in ((placed.ram, FAST), (placed.flash, SLOW)))
+
+    assert {"kg_reset_entry", "kg_fault_entry", "kg_port_read"} <= outside
+    assert {"kg_trainer_lap", "main"} <= {symbol.name for symbol in inside}
+    assert all(FAST.ram.base <= symbol.address < FAST.ram.end for symbol in inside)
+    sizes = {symbol.address: symbol.size for symbol in inside}  # libgcc has several names for one function
+    assert sum(sizes.values()) <= use.ram.code < use.ram.total
+    assert 0 == before.ram.code
+    assert before.ram.total + use.ram.code <= use.ram.total < before.ram.total + use.ram.code + elf.PAGE
+    assert before.flash.total == pytest.approx(use.flash.total, rel=0.1)
+
+
+def test_only_pages_with_code_can_be_executed(placed: Placed) -> None:
+    """A jump into data is as wrong as before."""
+    with BuiltinEngine(placed.ram, FAST) as chip:
+        parts = chip._pieces(FAST.ram)
+
+    assert [False, True, False] == [part.executable for part in parts]
+    assert (FAST.ram.base, FAST.ram.end) == (parts[0].base, parts[-1].end)
+    assert [part.end for part in parts[:-1]] == [part.base for part in parts[1:]]
+    assert elf.symbol(placed.ram, "kg_trainer_lap").address in range(parts[1].base, parts[1].end)
+
+
+def test_ram_that_code_does_not_fit_into_is_an_error_with_numbers(tmp_path: Path) -> None:
+    """The limit of RAM holds for code, too."""
+    small = replace(FAST, ram=replace(FAST.ram, size=0x2000))
+
+    with pytest.raises(TooLargeError, match=r"RAM: [\d,]+ bytes needed, 8,192 available"):
+        build_firmware([MODEL], small, tmp_path)
+
+
+def test_board_without_such_ram_says_which_have_it(cli: Cli) -> None:
+    """A Cortex-M4 fetches from RAM over the bus that its data take: nothing would be won."""
+    told = cli.fails("plan", "digits", "--board", "nrf52840", "--set", "run.code=ram")
+
+    assert "run.code: nrf52840 cannot run code from ram" in told
+    assert "it has: flash; boards with ram: rp2040" in told
+
+
+def test_wrong_place_lists_the_right_ones() -> None:
+    """Only what a board's file names."""
+    with pytest.raises(KilogradError, match="cannot run code from moon"):
+        with_code_in(SLOW, "moon")
