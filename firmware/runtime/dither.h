@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define KG_DITHER_STEP 0x9E3779B9u  // 2^32 / golden ratio
+#define KG_DITHER_OUTPUT 0x30000u   // stream of the output error: no layer's
 
 // Number of index 0. Streams are the tensors of a model, ticks the samples or updates. Finaliser of
 // MurmurHash3.

@@ -3,6 +3,7 @@
 #include "runtime/steps_elbo.h"
 
 #include "ops/error.h"
+#include "runtime/dither.h"
 #include "runtime/math.h"
 
 #define SOFTPLUS_UNIT 0x1p-16f
@@ -24,12 +25,26 @@ void kg_step_elbo_u8(const void *args, kg_training_t *training) {
     finish(training, (float)softplus * SOFTPLUS_UNIT - (float)products * a->unit, a->divergence);
 }
 
+// In 2^-23.
+static int32_t error_of(const kg_elbo_error_u8_t *a, int32_t i) {
+    return a->sigmoid[a->logits[i]] - (a->x[i] - a->x_zero) * a->x_unit;
+}
+
 void kg_step_elbo_error_u8(const void *args, kg_training_t *training) {
     const kg_elbo_error_u8_t *a = args;
     (void)training;
     for (int32_t i = 0; i < a->count; i++) {
-        int32_t error = a->sigmoid[a->logits[i]] - (a->x[i] - a->x_zero) * a->x_unit;
-        a->e[i] = kg_error(error, a->factor);
+        a->e[i] = kg_error(error_of(a, i), a->factor);
+    }
+}
+
+void kg_step_elbo_error_dithered_u8(const void *args, kg_training_t *training) {
+    const kg_elbo_error_u8_t *a = args;
+    uint32_t u = kg_dither_start(training->seed, KG_DITHER_OUTPUT, training->samples);
+    for (int32_t i = 0; i < a->count; i++) {
+        int32_t steps = (error_of(a, i) + (int32_t)(u >> 16)) >> 16;
+        a->e[i] = (uint8_t)kg_clamp(KG_ERROR_ZERO + steps, 0, 255);
+        u += KG_DITHER_STEP;
     }
 }
 

@@ -31,6 +31,10 @@ typedef struct {
 } kg_elbo_error_u8_t;
 void kg_step_elbo_error_u8(const void *args, kg_training_t *training);
 
+// Rounded stochastically, for errors of scale 2^-7: what an even background needs is less than half
+// a step in each of its pixels.
+void kg_step_elbo_error_dithered_u8(const void *args, kg_training_t *training);
+
 // Logits in float32, inputs in either format.
 typedef struct {
     int32_t count;

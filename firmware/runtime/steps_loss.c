@@ -9,8 +9,6 @@
 #include "runtime/dither.h"
 #include "runtime/math.h"
 
-#define OUTPUT_STREAM 0x30000u  // of the dither: no layer's
-
 static int32_t largest(int32_t count, const float *x) {
     int32_t best = 0;
     for (int32_t i = 1; i < count; i++) {
@@ -47,7 +45,7 @@ void kg_step_output_error_u8(const void *args, kg_training_t *training) {
 // round.
 void kg_step_output_error_dithered_u8(const void *args, kg_training_t *training) {
     const kg_output_error_u8_t *a = args;
-    uint32_t u = kg_dither_start(training->seed, OUTPUT_STREAM, training->samples);
+    uint32_t u = kg_dither_start(training->seed, KG_DITHER_OUTPUT, training->samples);
     float unit = 65536.0f / a->scale->scale;
     for (int32_t i = 0; i < a->classes; i++) {
         float error = a->p[i] - (i == training->label ? 1.0f : 0.0f);

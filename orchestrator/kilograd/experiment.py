@@ -138,6 +138,14 @@ class Pretrain(_Strict):
     epochs: int = Field(default=5, gt=0, description="passes over the training samples")
     learning_rate: float = Field(default=1e-3, gt=0, description="learning rate")
     samples: int | None = Field(default=None, gt=0, description="training samples used; default: all")
+    augment: tuple[Literal["flip", "shift"], ...] = Field(
+        default=(),
+        strict=False,
+        description="how images are varied: `flip` (half of them left to right), `shift` (by up to an eighth)",
+    )
+    batch_norm: bool = Field(
+        default=False, description="with BatchNorm behind every convolution, folded into it afterwards; needs torch"
+    )
 
 
 class Prune(_Strict):

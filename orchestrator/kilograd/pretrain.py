@@ -3,7 +3,7 @@
 Train a model in float32 on the host, before it is quantised.
 
 This runs kilograd's own float32 runtime (the host twin, recipe best), not a framework: the same tables and kernels as
-on a board, nothing more to install, and a result that depends only on the experiment.
+on a board, nothing more to install, and a result that depends only on the experiment. With BatchNorm it runs torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kilograd import paths
+from kilograd import paths, pretrain_torch
+from kilograd.augment import augmenter
 from kilograd.build import build_twin
 from kilograd.engines.host import HostEngine
 from kilograd.link.session import Session
@@ -39,13 +40,15 @@ BATCH = 48
 
 @dataclass(frozen=True)
 class Pretraining:
-    """How long and how fast; the seed decides the order of the samples."""
+    """How long and how fast; the seed decides the order of the samples, and how they are varied."""
 
     data: str
     epochs: int
     rate: float
     seed: int
     what: str = "pretraining"
+    augment: tuple[str, ...] = ()
+    batch_norm: bool = False
 
 
 def pretrain(graph: Graph, samples: Samples, how: Pretraining, out: Path, kernels: Path, progress: Progress) -> Graph:
@@ -58,14 +61,20 @@ def pretrain(graph: Graph, samples: Samples, how: Pretraining, out: Path, kernel
 def _train(
     graph: Graph, samples: Samples, how: Pretraining, cached: Path, out: Path, kernels: Path, progress: Progress
 ) -> Graph:
-    settings = Settings(configuration="float32", recipe="best", layers="all")
-    lowered = lower(graph, settings, samples.x[:1], "host", kernels, out)
-    twin = build_twin([lowered.source], out / "build")
     schedule = make_schedule(len(samples), how.epochs, BATCH, how.rate, how.seed)
-    with progress.task(f"{how.what} on {how.data}", len(schedule.order)) as task, HostEngine(twin) as engine:
-        session = Session(engine)
-        train(session, samples, lowered.program.input_format, schedule, task.advance)
-        trained = float_graph(graph, lowered.program, session.read_state())
+    vary = augmenter(how.augment, graph.shapes[graph.input], how.seed)
+    title, total = f"{how.what} on {how.data}", len(schedule.order)
+    if how.batch_norm:
+        with progress.task(title, total) as task:
+            trained = pretrain_torch.train(graph, samples, schedule, vary, task.advance)
+    else:
+        settings = Settings(configuration="float32", recipe="best", layers="all")
+        lowered = lower(graph, settings, samples.x[:1], "host", kernels, out)
+        twin = build_twin([lowered.source], out / "build")
+        with progress.task(title, total) as task, HostEngine(twin) as engine:
+            session = Session(engine)
+            train(session, samples, lowered.program.input_format, schedule, task.advance, vary=vary)
+            trained = float_graph(graph, lowered.program, session.read_state())
     _write(trained, cached)
     return trained
 
@@ -81,11 +90,14 @@ def _alone(name: str) -> Iterator[None]:
 
 
 def _key(graph: Graph, samples: Samples, how: Pretraining) -> str:
-    """Return a hash of everything that decides the result, the runtime's sources included."""
+    """Return a hash of everything that decides the result, the runtime's sources (or torch's version) included."""
     digest = hashlib.sha256(repr((graph.name, how, len(samples), BATCH)).encode())
     digest.update(repr([(node.op, node.inputs, sorted(node.attributes.items())) for node in graph.nodes]).encode())
     for array in (samples.x, samples.y, *(array for _, array in _arrays(graph))):
         digest.update(np.ascontiguousarray(array).data)
+    if how.batch_norm:
+        digest.update(pretrain_torch.version().encode())
+        return digest.hexdigest()[:16]
     for source in sorted((paths.share() / "firmware").rglob("*.[ch]")):
         if source.parent.name in {"ops", "runtime"}:
             digest.update(source.read_bytes())

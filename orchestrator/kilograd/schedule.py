@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from kilograd.augment import Vary
     from kilograd.link.session import Results, Session
     from kilograd.types import Format, Samples
 
@@ -74,6 +75,7 @@ def train(
     advance: Callable[[int], None],
     pauses: Mapping[int, Callable[[], None]] | None = None,
     until: int | None = None,
+    vary: Vary | None = None,
 ) -> list[Results]:
     """
     Train a firmware on the whole schedule, or on its beginning.
@@ -86,6 +88,7 @@ def train(
         advance: is told how many samples more are done.
         pauses: what to do when so many samples are done; training then goes on where it was.
         until: samples after which it ends; default: the whole schedule.
+        vary: what is done to samples before each time that they are trained.
 
     """
     session.configure(schedule.seed, schedule.planned_updates, schedule.batch, schedule.rate, schedule.decay)
@@ -93,7 +96,7 @@ def train(
     ends = sorted({*range(CHUNK, total, CHUNK), *(end for end in pauses if 0 < end < total), total})
     for start, end in pairwise((0, *ends)):
         chosen = schedule.order[start:end]
-        x = store_input(samples.x[chosen], form)
+        x = store_input(samples.x[chosen] if vary is None else vary(samples.x[chosen]), form)
         results.append(session.train(x, samples.y[chosen], _by_totals(advance)))
         if end in pauses:
             pauses[end]()

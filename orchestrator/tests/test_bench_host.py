@@ -8,7 +8,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from kilograd import bench_host, bench_torch
+from kilograd import bench_host, bench_torch, torch_graph
 from kilograd.errors import KilogradError
 from kilograd.graph import evaluate
 from kilograd.zoo import build_model
@@ -42,7 +42,7 @@ def test_torch_runs_the_same_network(model: str) -> None:
     graph = own[model]() if model in own else build_model(model, seed=1)
     x = np.random.default_rng(1).random((3, *graph.shapes[graph.input]), np.float32)
 
-    np.testing.assert_allclose(bench_torch.logits(graph, x), evaluate(graph, x)[graph.output], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(torch_graph.logits(graph, x), evaluate(graph, x)[graph.output], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
@@ -50,8 +50,8 @@ def test_a_network_that_torch_does_not_run_here_is_refused() -> None:
     """Rather than compared with something else."""
     graph = build_model("vae_upsample", seed=1)
 
-    with pytest.raises(KilogradError, match="torch has no part of this bench for it"):
-        bench_torch.logits(graph, np.zeros((1, *graph.shapes[graph.input]), np.float32))
+    with pytest.raises(KilogradError, match="torch is not used for it here"):
+        torch_graph.logits(graph, np.zeros((1, *graph.shapes[graph.input]), np.float32))
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])

@@ -71,8 +71,9 @@ def _output_error(low: Lowering, logits: str, x: str) -> None:
     args: dict[str, Value] = {"count": low.count(graph.output), "logits": Array(logits), "e": Array(error)}
     args |= _error_u8(low, x, scale) if scale is not None else _input_f32(low, x)
     record = Record("loss_output_error", f"kg_elbo_error_{suffix}_t", args)
+    dithered = "_dithered" if integer and not low.rule.fixed_errors else ""
     low.step(
-        low.backward, "loss", "output error", f"elbo_error_{suffix}", record,
+        low.backward, "loss", "output error", f"elbo_error{dithered}_{suffix}", record,
         reads=[logits, x], writes=[error], inplace=(error, logits),
     )  # fmt: skip
     low.errors[low.source(graph.output)].append(Error(error, scale, 1.0, masked=not low.rectified(graph.output)))
