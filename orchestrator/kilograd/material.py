@@ -71,7 +71,7 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
         check_settings(graph, settings)  # a wrong name must not show after minutes of pretraining,
         zoo.with_fresh_weights(graph, experiment.model.reset, seed=seed)  # nor a wrong number
         _check_pruning(experiment, graph)
-        _check_pretraining(experiment, graph)
+        augmenter(experiment.pretrain.augment, graph.shapes[graph.input], seed)  # nor samples of another kind
         learn = _some(data.train, experiment.data.samples, seed)
         _check_classes(graph, learn, data)
         test = _some(data.test, experiment.data.test_samples, seed)
@@ -85,13 +85,6 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
     with progress.task("building the kernels"):
         kernels = build_kernels(out / "kernels")
     return Material(graph, learn, test, before, calibration, None, settings, kernels, labels)
-
-
-def _check_pretraining(experiment: Experiment, graph: Graph) -> None:
-    """Find what is wrong with [pretrain] before anything long begins."""
-    augmenter(experiment.pretrain.augment, graph.shapes[graph.input], experiment.train.seed)
-    if experiment.pretrain.data is not None and experiment.pretrain.batch_norm:
-        pretrain_torch.check(graph)
 
 
 def sized(material: Material, experiment: Experiment) -> Material:
@@ -108,6 +101,8 @@ def teach(material: Material, experiment: Experiment, out: Path, progress: Progr
     if experiment.pretrain.data is not None:
         samples = _earlier(experiment, graph, load_dataset(experiment.pretrain.data))
         how = experiment.pretrain
+        if how.batch_norm:
+            pretrain_torch.check(graph)
         pretraining = Pretraining(
             experiment.pretrain.data, how.epochs, how.learning_rate, seed,
             augment=how.augment, batch_norm=how.batch_norm,

@@ -32,10 +32,15 @@ MAP_RANK = 4  # with the batch, and of a convolution's weights
 
 def check(graph: Graph) -> None:
     """Make sure that torch is there and runs the graph, before anything long begins."""
+    check_installed()
+    torch_graph.logits(graph, np.zeros((1, *graph.shapes[graph.input]), np.float32))
+
+
+def check_installed() -> None:
+    """Make sure that torch is there."""
     if not torch_graph.installed():
         message = "pretrain.batch_norm trains with torch, which is not installed"
         raise KilogradError(message, TORCH_HINT)
-    torch_graph.logits(graph, np.zeros((1, *graph.shapes[graph.input]), np.float32))
 
 
 def version() -> str:
@@ -49,11 +54,7 @@ def train(
     """Return the graph as Adam leaves it after the schedule, its rate falling over half a wave of the cosine."""
     torch = torch_graph.load()
     values = {name: tuple(map(_fast, pair)) for name, pair in torch_graph.parameters(graph).items()}
-    norms = {
-        node.name: torch.nn.BatchNorm2d(len(node.weight))
-        for node in graph.nodes
-        if node.op == "conv2d" and node.weight is not None
-    }
+    norms = norms_of(graph)
     learned = [*itertools.chain(*values.values()), *(p for norm in norms.values() for p in norm.parameters())]
     optimiser = torch.optim.Adam(learned, lr=schedule.rate)
     updates = schedule.planned_updates
@@ -63,10 +64,30 @@ def train(
         (group,) = optimiser.param_groups
         group["lr"] = schedule.rate * (1 + math.cos(math.pi * update / updates)) / 2
         optimiser.zero_grad()
-        scores = torch_graph.run(graph, values, _fast(torch.from_numpy(x)), _behind(norms))
+        scores = torch_graph.run(graph, values, _fast(torch.from_numpy(x)), behind(norms))
         torch.nn.functional.cross_entropy(scores, torch.from_numpy(samples.y[chosen])).backward()
         optimiser.step()
         advance(len(chosen))
+    return folded(graph, values, norms)
+
+
+def norms_of(graph: Graph) -> dict[str, Tensor]:
+    """Return a fresh BatchNorm for every convolution, by name."""
+    torch = torch_graph.load()
+    return {
+        node.name: torch.nn.BatchNorm2d(len(node.weight))
+        for node in graph.nodes
+        if node.op == "conv2d" and node.weight is not None
+    }
+
+
+def behind(norms: Mapping[str, Tensor]) -> Callable[[Node, Tensor], Tensor]:
+    """Return what puts them into the graph."""
+    return lambda node, out: norms[node.name](out) if node.name in norms else out
+
+
+def folded(graph: Graph, values: torch_graph.Parameters, norms: Mapping[str, Tensor]) -> Graph:
+    """Return the graph with what it has learned, in its weights and biases."""
     return replace(graph, nodes=tuple(_folded(node, values, norms) for node in graph.nodes))
 
 
@@ -76,10 +97,6 @@ def _fast(tensor: Tensor) -> Tensor:
         return tensor
     moved = tensor.detach().contiguous(memory_format=torch_graph.load().channels_last)
     return moved.requires_grad_(tensor.requires_grad)
-
-
-def _behind(norms: Mapping[str, Tensor]) -> Callable[[Node, Tensor], Tensor]:
-    return lambda node, out: norms[node.name](out) if node.name in norms else out
 
 
 def _folded(node: Node, values: torch_graph.Parameters, norms: Mapping[str, Tensor]) -> Node:

@@ -23,6 +23,7 @@ QUICK: dict[str, object] = {
     "data.test_samples": 200,
     "pretrain.samples": 480,
     "pretrain.epochs": 1,
+    "pretrain.batch_norm": False,
     "train.epochs": 1,
 }
 """What `--quick` replaces, unless a table says otherwise: it shows that a table works, not what it says."""

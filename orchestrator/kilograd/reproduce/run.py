@@ -9,6 +9,7 @@ from itertools import chain
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from kilograd import pretrain_torch
 from kilograd.reproduce.job import Outcome, run_job
 from kilograd.workers import workers
 
@@ -63,6 +64,8 @@ class FilledRow:
 def fill(table: Table, seeds: int, out: Path, progress: Progress) -> list[FilledRow]:
     """Return the table's rows with the outcomes of the seeds 1 to `seeds`."""
     wanted = [[(row, row.experiment(seed), seed) for seed in range(1, seeds + 1)] for row in table.rows]
+    if any(experiment.pretrain.batch_norm for jobs in wanted for _, experiment, _ in jobs):
+        pretrain_torch.check_installed()  # before hours of other rows
     folders: SimpleQueue[Path] = SimpleQueue()  # two builds must not share a folder; a warm one compiles tables only
     for folder in (out, out / "second"):
         folders.put(folder)
