@@ -2,8 +2,8 @@
 // Forward pass of a 2-D convolution in uint8 for cores with the DSP extension: the bits of
 // conv2d_u8.c, by panel_dsp.h.
 //
-// Windows three wide that overlap share the lines of one output row, one per (input channel, row of
-// the window). All others have a line for each element of the window, over a tile of the output
+// Usual windows share the lines of one output row, one per (input channel, row of the window). All
+// others have a line for each element of the window, over a tile of the output
 // plane. Streams of weights stay for the whole layer where they are small, else every row or tile
 // makes them anew.
 #include <stdbool.h>
@@ -22,7 +22,7 @@ typedef struct {
     const kg_conv_quant_t *quant;
     kg_panel_t panel;
     int32_t outs, columns;  // of a group; the fan-in
-    bool whole;             // streams stay for the whole layer
+    bool shared, whole;     // taps share lines; streams stay for the whole layer
     int32_t tile;           // positions that the lines cover
     uint32_t *lines, *streams;
     uint8_t *bytes;  // two lines before they are paired, or one of zero points
@@ -34,25 +34,37 @@ static bool is_pointwise(const kg_conv_dims_t *dims) {
            dims->in_width == dims->out_width;
 }
 
-// At most a quarter of the positions computed may lie behind the end of a row.
-static bool shares_lines(const kg_conv_dims_t *dims) {
-    return dims->kernel_width == 3 && dims->stride_width == 1 &&
-           4 * kg_panel_round_up(dims->out_width, KG_PANEL_POSITIONS) <= 5 * dims->out_width;
+// The products of windows that share lines, or NULL. At most a quarter of the positions that are
+// computed may lie behind the end of a row.
+static kg_panel_products_t *shared_products(const kg_conv_dims_t *dims) {
+    int32_t width = dims->kernel_width;
+    if (4 * kg_panel_round_up(dims->out_width, KG_PANEL_POSITIONS) > 5 * dims->out_width) {
+        return NULL;
+    }
+    if (dims->stride_width == 1) {
+        return width == 3 ? kg_panel_products_3 : width == 5 ? kg_panel_products_5 : NULL;
+    }
+    return width == 3 && dims->stride_width == 2 ? kg_panel_products_3_by_2 : NULL;
 }
 
-// Sizes of the lines that windows three wide share. Returns their words.
+// Sizes of the lines that windows share. Returns their words.
 static int32_t plan_rows(layer_t *layer) {
-    int32_t lines = (layer->columns / 3 + 1) / 2;
-    layer->tile = kg_panel_round_up(layer->dims.out_width, KG_PANEL_POSITIONS);
-    layer->panel.pitch = layer->tile + 2;
-    layer->panel.pairs = 3 * lines;
-    return lines * layer->panel.pitch;
+    kg_panel_t *panel = &layer->panel;
+    const kg_conv_dims_t *dims = &layer->dims;
+    int32_t lines = (layer->columns / dims->kernel_width + 1) / 2;
+    layer->tile = kg_panel_round_up(dims->out_width, KG_PANEL_POSITIONS);
+    panel->block = KG_PANEL_POSITIONS * dims->stride_width;
+    panel->pitch = (layer->tile - 1) * dims->stride_width + dims->kernel_width;
+    panel->pairs = dims->kernel_width * lines;
+    return lines * panel->pitch;
 }
 
 // Sizes of the lines of a tile. Returns their words.
 static int32_t plan_tile(layer_t *layer) {
     layer->panel.pairs = kg_panel_round_up(layer->columns, 4) / 2;
     layer->tile = kg_panel_tile(layer->panel.plane, layer->panel.pairs);
+    layer->panel.products = kg_panel_products_1;
+    layer->panel.pitch = layer->panel.block = layer->panel.pairs * KG_PANEL_POSITIONS;
     return layer->panel.pairs * layer->tile;
 }
 
@@ -63,13 +75,14 @@ static size_t plan(const kg_conv_dims_t *dims, void *scratch, layer_t *layer) {
     layer->outs = kg_conv_group_outputs(dims);
     layer->columns = kg_conv_columns(dims);
     panel->plane = dims->out_height * dims->out_width;
-    panel->shared = shares_lines(dims);
+    panel->products = shared_products(dims);
+    layer->shared = panel->products != NULL;
     panel->step = 1;
     if (is_pointwise(dims)) {
         layer->dims.in_height = layer->dims.out_height = 1;
         layer->dims.in_width = layer->dims.out_width = panel->plane;
     }
-    int32_t line_words = panel->shared ? plan_rows(layer) : plan_tile(layer);
+    int32_t line_words = layer->shared ? plan_rows(layer) : plan_tile(layer);
     panel->stream = 2 + 2 * panel->pairs;
     int32_t all = (layer->outs + 1) / 2 * panel->stream;
     layer->whole = all * (int32_t)sizeof(uint32_t) <= KG_PANEL_SMALL_STREAMS;
@@ -78,7 +91,7 @@ static size_t plan(const kg_conv_dims_t *dims, void *scratch, layer_t *layer) {
     layer->streams = layer->lines + line_words;
     layer->bytes = (uint8_t *)(layer->lines + words);
     return (size_t)words * sizeof(uint32_t) +
-           (size_t)(panel->shared ? dims->in_width : 2 * layer->tile);
+           (size_t)(layer->shared ? dims->in_width : 2 * layer->tile);
 }
 
 size_t kg_conv2d_u8_forward_dsp_scratch_bytes(const kg_conv_dims_t *dims) {
@@ -98,9 +111,9 @@ static void make_stream(const layer_t *layer, const uint8_t *w, const int32_t *b
     uint32_t *end = stream + layer->panel.stream;
     *stream++ = (uint32_t)b[o];
     *stream++ = (uint32_t)b[second];
-    if (layer->panel.shared) {
-        (void)kg_panel_weights_across(row_a, row_b, 3, layer->columns, layer->quant->w_zero,
-                                      stream);
+    if (layer->shared) {
+        (void)kg_panel_weights_across(row_a, row_b, layer->dims.kernel_width, layer->columns,
+                                      layer->quant->w_zero, stream);
         return;
     }
     stream = kg_panel_weights(row_a, row_b, layer->columns, layer->quant->w_zero, stream);
@@ -203,7 +216,7 @@ static void lay_tile(const layer_t *layer, const uint8_t *x, span_t span) {
         }
         if ((k & 1) != 0) {
             kg_panel_line(layer->bytes, bytes, span.count, layer->quant->x_zero, line,
-                          layer->panel.pairs * KG_PANEL_POSITIONS);
+                          layer->panel.pitch);
             line += KG_PANEL_POSITIONS;
         }
     }
@@ -217,7 +230,7 @@ static void lay_points(const layer_t *layer, const uint8_t *x, int32_t count) {
         int32_t a = k < last ? k : last;
         int32_t b = k + 1 < last ? k + 1 : last;
         kg_panel_line(x + a * layer->panel.plane, x + b * layer->panel.plane, count,
-                      layer->quant->x_zero, line, layer->panel.pairs * KG_PANEL_POSITIONS);
+                      layer->quant->x_zero, line, layer->panel.pitch);
     }
 }
 
@@ -251,7 +264,7 @@ void kg_conv2d_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x, cons
     (void)plan(dims, scratch, &layer);
     layer.quant = quant;
     layer.panel.rounding = kg_rounding(quant->forward, quant->y_zero, quant->y_min, quant->y_max);
-    if (layer.panel.shared) {
+    if (layer.shared) {
         memset(layer.lines, 0, (size_t)(layer.streams - layer.lines) * sizeof *layer.lines);
     }
     int32_t ins = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
@@ -259,7 +272,7 @@ void kg_conv2d_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x, cons
         for (int32_t o = 0; layer.whole && o < layer.outs; o += 2) {
             make_stream(&layer, w, b, o, layer.streams + o / 2 * layer.panel.stream);
         }
-        if (layer.panel.shared) {
+        if (layer.shared) {
             forward_rows(&layer, x, w, b, y);
         } else {
             forward_tiles(&layer, x, w, b, y);

@@ -50,7 +50,8 @@ static size_t plan(const kg_conv_dims_t *dims, int32_t a, int32_t b, void *scrat
     layer->outputs = outputs_of(layer->cols.output, dims->out_width, dims->stride_width);
     panel->pairs = layer->columns == 0 ? 2 : kg_panel_round_up(layer->columns, 4) / 2;
     panel->stream = 2 + 2 * panel->pairs;
-    panel->shared = false;
+    panel->products = kg_panel_products_1;
+    panel->pitch = panel->block = panel->pairs * KG_PANEL_POSITIONS;
     panel->plane = dims->out_height * dims->out_width;
     panel->step = dims->stride_width;
     int32_t all = (dims->out_channels + 1) / 2 * panel->stream;

@@ -19,22 +19,32 @@
 #define KG_PANEL_TILE_WORDS 1024
 #define KG_PANEL_TILE_POSITIONS 64
 
+// sums[0..3] of the stream's first row, sums[4..7] of its second, at four positions whose lines
+// begin at x. `end` is that of the stream.
+typedef void kg_panel_products_t(const uint32_t *x, const uint32_t *stream, const uint32_t *end,
+                                 int32_t pitch, int32_t *sums);
+
+// A line for each element of the fan-in: four words of one, then four of the next; an even number
+// of pairs.
+kg_panel_products_t kg_panel_products_1;
+
+// A line for each row of a window, three or five wide, at strides of one or two: word j + v is
+// under tap v of position j (2 * j + v); the next line starts `pitch` words behind.
+kg_panel_products_t kg_panel_products_3;
+kg_panel_products_t kg_panel_products_3_by_2;
+kg_panel_products_t kg_panel_products_5;
+
 // Lines that stand ready and what becomes of their products.
 typedef struct {
     kg_rounding_t rounding;
     const uint32_t *lines;
-    int32_t pitch;   // words from one line to the next where taps share them
-    int32_t pairs;   // of the fan-in, even
-    int32_t stream;  // words of a stream
-    bool shared;     // lines are under windows three wide that overlap
-    int32_t plane;   // from one output channel to the next
-    int32_t step;    // from one output position to the next
+    kg_panel_products_t *products;
+    int32_t pitch, block;  // words from one line to the next, from four positions to the next
+    int32_t pairs;         // of the fan-in
+    int32_t stream;        // words of a stream
+    int32_t plane;         // from one output channel to the next
+    int32_t step;          // from one output position to the next
 } kg_panel_t;
-
-// Writes count words: (a[j] - zero, b[j] - zero). Four in a row lie together, the next four lie
-// `pitch` words behind their start.
-void kg_panel_line(const uint8_t *a, const uint8_t *b, int32_t count, int32_t zero, uint32_t *line,
-                   int32_t pitch);
 
 static inline int32_t kg_panel_round_up(int32_t value, int32_t step) {
     return (value + step - 1) / step * step;
@@ -54,6 +64,11 @@ static inline int32_t kg_panel_tile(int32_t positions, int32_t pairs) {
 void kg_panel_bytes(const uint8_t *row, int32_t width, int32_t first, int32_t step, int32_t count,
                     uint8_t zero, uint8_t *to);
 
+// Writes count words: (a[j] - zero, b[j] - zero). Four in a row lie together, the next four lie
+// `step` words behind their start.
+void kg_panel_line(const uint8_t *a, const uint8_t *b, int32_t count, int32_t zero, uint32_t *line,
+                   int32_t step);
+
 // Writes one word of each row for count / 2 pairs that follow one another; a last number that has
 // no partner gets one of weight zero. Returns the end of the words.
 uint32_t *kg_panel_weights(const uint8_t *a, const uint8_t *b, int32_t count, int32_t zero,
@@ -63,17 +78,6 @@ uint32_t *kg_panel_weights(const uint8_t *a, const uint8_t *b, int32_t count, in
 // second line (count < 2 * taps) alone.
 uint32_t *kg_panel_weights_across(const uint8_t *a, const uint8_t *b, int32_t taps, int32_t count,
                                   int32_t zero, uint32_t *words);
-
-// sums[0..3] of the stream's first row, sums[4..7] of its second, at four positions. The fan-in has
-// an even number of pairs, their words at x: four, and the next four behind them. `end` is that of
-// the stream.
-void kg_panel_products(const uint32_t *x, const uint32_t *stream, const uint32_t *end,
-                       int32_t *sums);
-
-// The same for windows three wide that overlap: word j + v of a line is under tap v of position j;
-// the next line starts `pitch` words behind.
-void kg_panel_products_3(const uint32_t *x, const uint32_t *stream, const uint32_t *end,
-                         int32_t *sums, int32_t pitch);
 
 // Two output channels (or the first of them only) at `count` positions, rounded.
 void kg_panel_rows(const kg_panel_t *panel, const uint32_t *stream, bool two, int32_t count,

@@ -7,9 +7,9 @@
 #include "ops/dsp.h"
 
 void kg_panel_line(const uint8_t *a, const uint8_t *b, int32_t count, int32_t zero, uint32_t *line,
-                   int32_t pitch) {
+                   int32_t step) {
     uint32_t minus_zero = kg_halves(-zero, -zero);
-    for (; count >= 4; count -= 4, a += 4, b += 4, line += pitch) {
+    for (; count >= 4; count -= 4, a += 4, b += 4, line += step) {
         uint32_t word_a = kg_load_word(a);
         uint32_t word_b = kg_load_word(b);
         uint32_t even_a = kg_uxtab16(minus_zero, word_a);
@@ -67,13 +67,30 @@ uint32_t *kg_panel_weights(const uint8_t *a, const uint8_t *b, int32_t count, in
     return words;
 }
 
+// Taps 0, 1 and 2 of two lines of three: of bytes 0 to 5, each with that three behind it.
+static inline void pair_threes(const uint8_t *w, uint32_t minus_zero, uint32_t *words) {
+    uint32_t first = kg_load_word(w);
+    uint32_t last = kg_load_word(w + 2);
+    uint32_t bytes_0_2 = kg_uxtab16(minus_zero, first);
+    uint32_t bytes_1_3 = kg_uxtab16_ror8(minus_zero, first);
+    uint32_t bytes_2_4 = kg_uxtab16(minus_zero, last);
+    uint32_t bytes_3_5 = kg_uxtab16_ror8(minus_zero, last);
+    words[0] = kg_pkhbt(bytes_0_2, bytes_1_3);
+    words[2] = kg_pkhbt(bytes_1_3, bytes_2_4);
+    words[4] = kg_pkhbt(bytes_2_4, bytes_3_5);
+}
+
 uint32_t *kg_panel_weights_across(const uint8_t *a, const uint8_t *b, int32_t taps, int32_t count,
                                   int32_t zero, uint32_t *words) {
-    uint32_t zeros = kg_halves(zero, zero);
+    uint32_t minus_zero = kg_halves(-zero, -zero);
+    for (; taps == 3 && count >= 6; count -= 6, a += 6, b += 6, words += 6) {
+        pair_threes(a, minus_zero, words);
+        pair_threes(b, minus_zero, words + 1);
+    }
     for (; count >= 2 * taps; count -= 2 * taps, a += taps, b += taps) {
         for (int32_t v = 0; v < taps; v++, a++, b++, words += 2) {
-            words[0] = kg_ssub16(a[0] | (uint32_t)a[taps] << 16, zeros);
-            words[1] = kg_ssub16(b[0] | (uint32_t)b[taps] << 16, zeros);
+            words[0] = kg_halves(a[0] - zero, a[taps] - zero);
+            words[1] = kg_halves(b[0] - zero, b[taps] - zero);
         }
     }
     for (int32_t v = 0; v < count; v++, words += 2) {
@@ -83,11 +100,8 @@ uint32_t *kg_panel_weights_across(const uint8_t *a, const uint8_t *b, int32_t ta
     return words;
 }
 
-static void round_row(const kg_panel_t *panel, const int32_t *sums, int32_t count, uint8_t *y) {
-    if (panel->step == 1) {
-        kg_round_four(&panel->rounding, sums[0], sums[1], sums[2], sums[3], count, y);
-        return;
-    }
+// Four sums at most, not side by side.
+static void round_apart(const kg_panel_t *panel, const int32_t *sums, int32_t count, uint8_t *y) {
     uint8_t bytes[KG_PANEL_POSITIONS];
     kg_round_few(&panel->rounding, sums, count, bytes);
     for (int32_t j = 0; j < count; j++) {
@@ -95,22 +109,35 @@ static void round_row(const kg_panel_t *panel, const int32_t *sums, int32_t coun
     }
 }
 
-void kg_panel_rows(const kg_panel_t *panel, const uint32_t *stream, bool two, int32_t count,
-                   uint8_t *y) {
+// Blocks that are whole, rounded the fast way, side by side.
+static void whole_blocks(const kg_panel_t *panel, const uint32_t *stream, bool two, int32_t blocks,
+                         uint8_t *y) {
     const uint32_t *end = stream + panel->stream;
     const uint32_t *line = panel->lines;
-    int32_t block = panel->shared ? KG_PANEL_POSITIONS : panel->pairs * KG_PANEL_POSITIONS;
     int32_t sums[2 * KG_PANEL_POSITIONS];
-    for (; count > 0; count -= KG_PANEL_POSITIONS, line += block) {
-        int32_t left = count < KG_PANEL_POSITIONS ? count : KG_PANEL_POSITIONS;
-        if (panel->shared) {
-            kg_panel_products_3(line, stream, end, sums, panel->pitch);
-        } else {
-            kg_panel_products(line, stream, end, sums);
-        }
-        round_row(panel, sums, left, y);
+    for (; blocks > 0; blocks--, line += panel->block, y += KG_PANEL_POSITIONS) {
+        panel->products(line, stream, end, panel->pitch, sums);
+        kg_round_fast(&panel->rounding, sums[0], sums[1], sums[2], sums[3], y);
         if (two) {
-            round_row(panel, sums + KG_PANEL_POSITIONS, left, y + panel->plane);
+            kg_round_fast(&panel->rounding, sums[4], sums[5], sums[6], sums[7], y + panel->plane);
+        }
+    }
+}
+
+void kg_panel_rows(const kg_panel_t *panel, const uint32_t *stream, bool two, int32_t count,
+                   uint8_t *y) {
+    int32_t blocks = panel->rounding.fast && panel->step == 1 ? count / KG_PANEL_POSITIONS : 0;
+    whole_blocks(panel, stream, two, blocks, y);
+    int32_t sums[2 * KG_PANEL_POSITIONS];
+    const uint32_t *line = panel->lines + blocks * panel->block;
+    y += blocks * KG_PANEL_POSITIONS;
+    count -= blocks * KG_PANEL_POSITIONS;
+    for (; count > 0; count -= KG_PANEL_POSITIONS, line += panel->block) {
+        int32_t left = count < KG_PANEL_POSITIONS ? count : KG_PANEL_POSITIONS;
+        panel->products(line, stream, stream + panel->stream, panel->pitch, sums);
+        round_apart(panel, sums, left, y);
+        if (two) {
+            round_apart(panel, sums + KG_PANEL_POSITIONS, left, y + panel->plane);
         }
         y += KG_PANEL_POSITIONS * panel->step;
     }

@@ -35,17 +35,23 @@ static inline kg_rounding_t kg_rounding(kg_requant_t factor, int32_t zero, int32
 // `count` sums.
 void kg_round_few(const kg_rounding_t *r, const int32_t *sums, int32_t count, uint8_t *y);
 
+// Four sums, where r->fast.
+static inline void kg_round_fast(const kg_rounding_t *r, int32_t sum0, int32_t sum1, int32_t sum2,
+                                 int32_t sum3, uint8_t *y) {
+    int32_t multiplier = r->multiplier;
+    int32_t offset = r->offset;
+    int32_t shift = r->shift;
+    y[0] = (uint8_t)kg_clamp(kg_smmla(sum0, multiplier, offset) >> shift, 0, 255);
+    y[1] = (uint8_t)kg_clamp(kg_smmla(sum1, multiplier, offset) >> shift, 0, 255);
+    y[2] = (uint8_t)kg_clamp(kg_smmla(sum2, multiplier, offset) >> shift, 0, 255);
+    y[3] = (uint8_t)kg_clamp(kg_smmla(sum3, multiplier, offset) >> shift, 0, 255);
+}
+
 // The first `count` of four. They stay in registers unless they need the general way.
 static inline void kg_round_four(const kg_rounding_t *r, int32_t sum0, int32_t sum1, int32_t sum2,
                                  int32_t sum3, int32_t count, uint8_t *y) {
     if (r->fast && count == 4) {
-        int32_t multiplier = r->multiplier;
-        int32_t offset = r->offset;
-        int32_t shift = r->shift;
-        y[0] = (uint8_t)kg_clamp(kg_smmla(sum0, multiplier, offset) >> shift, 0, 255);
-        y[1] = (uint8_t)kg_clamp(kg_smmla(sum1, multiplier, offset) >> shift, 0, 255);
-        y[2] = (uint8_t)kg_clamp(kg_smmla(sum2, multiplier, offset) >> shift, 0, 255);
-        y[3] = (uint8_t)kg_clamp(kg_smmla(sum3, multiplier, offset) >> shift, 0, 255);
+        kg_round_fast(r, sum0, sum1, sum2, sum3, y);
     } else {
         int32_t sums[4] = {sum0, sum1, sum2, sum3};
         kg_round_few(r, sums, count, y);

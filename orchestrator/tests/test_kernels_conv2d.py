@@ -49,6 +49,8 @@ SHAPES = {
     "row": Window(3, 1, 30, 4, 1, 7, 1, 2, (0, 3, 0, 3)),
     "many taps": Window(40, 4, 4, 3, 3, 3, pads=(1, 1, 1, 1)),
     "wide rows": Window(1, 3, 150, 2, 3, 3, pads=(1, 1, 1, 1)),
+    "stride 2, wide": Window(5, 9, 15, 3, 3, 3, 2, 2, (1, 1, 1, 1)),
+    "five wide": Window(3, 6, 11, 5, 5, 5, pads=(2, 2, 2, 2)),
     "many pointwise": Window(70, 5, 7, 61, 1, 1),
     "many, stride 2": Window(40, 9, 9, 30, 3, 3, 2, 2, (1, 1, 1, 1)),
     "large map": Window(8, 28, 28, 9, 3, 3, pads=(1, 1, 1, 1)),
