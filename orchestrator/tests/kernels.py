@@ -259,7 +259,7 @@ class Weighted:
         return dx.array, largest
 
 
-BOARDS = {"_dsp": "nrf52840", "_v6m": "rp2040"}
+BOARDS = {"_dsp": ("nrf52840", "imxrt1062"), "_v6m": ("rp2040",)}
 """Boards for the kernels of single cores: on this machine, they are plain C where they have assembly."""
 
 
@@ -267,9 +267,8 @@ def places(op: str, dtype: str) -> dict[str, tuple[str, str | None]]:
     """Return (suffix, board or None) by name: plain kernels, and each suffix that has a file, also on its board."""
     found = [suffix for suffix in ("_host", *BOARDS) if any(OPS.glob(f"{op}_{dtype}*{suffix}.c"))]
     here = {suffix[1:] or "plain": (suffix, None) for suffix in ("", *found)}
-    return here | {
-        f"{suffix[1:]} on {BOARDS[suffix]}": (suffix, BOARDS[suffix]) for suffix in found if suffix in BOARDS
-    }
+    boards = [(suffix, board) for suffix in found for board in BOARDS.get(suffix, ())]
+    return here | {f"{suffix[1:]} on {board}": (suffix, board) for suffix, board in boards}
 
 
 def variants(op: str, dtype: str = "u8") -> pytest.MarkDecorator:

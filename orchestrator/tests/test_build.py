@@ -151,12 +151,12 @@ def test_warnings_are_errors(tmp_path: Path) -> None:
     assert "-Werror=conversion" in caught.value.hint
 
 
-@pytest.mark.parametrize(("name", "expected"), [("nrf52840", {"dsp"}), ("imxrt1062", {"dsp"}), ("rp2040", {"v6m"})])
+@pytest.mark.parametrize(("name", "expected"), [("nrf52840", {"dsp"}), ("imxrt1062", {"m7"}), ("rp2040", {"v6m"})])
 def test_variants_are_compiled_for_their_cores_only(
     name: str, expected: set[str], tmp_path: Path, small_share: Path
 ) -> None:
-    """Adding a fast variant is adding one file: its suffix says where it belongs."""
-    for suffix in ("dsp", "v6m", "host"):
+    """Adding a fast variant is adding one file: its suffix says where it belongs, and what it replaces."""
+    for suffix in ("dsp", "m7", "v6m", "host"):
         text = f"void kg_variant_{suffix}(void);\nvoid kg_variant_{suffix}(void) {{}}\n"
         (small_share / "firmware" / "ops" / f"variant_{suffix}.c").write_text(text, encoding="utf-8")
 
