@@ -8,24 +8,28 @@
 
 #define UNUSED __attribute__((unused))
 
+// clang-format off: a line here is an instruction, or what belongs together
+
 // The third and fourth argument (end, pitch) go to the stack; r4-r7 start as one bias, r8-r11 as
 // the other.
-#define ENTER                                                                                      \
-    "push {r2-r11, lr}\n\t"                                                                        \
-    "ldrd r4, r8, [r1], #8\n\t"                                                                    \
-    "mov r5, r4\n\t"                                                                               \
-    "mov r6, r4\n\t"                                                                               \
-    "mov r7, r4\n\t"                                                                               \
-    "mov r9, r8\n\t"                                                                               \
-    "mov r10, r8\n\t"                                                                              \
-    "mov r11, r8\n\t"
+#define ENTER                   \
+    "push {r2-r11, lr}\n\t"     \
+    "ldrd r4, r8, [r1], #8\n\t" \
+    "mov r5, r4\n\t"            \
+    "mov r6, r4\n\t"            \
+    "mov r7, r4\n\t"            \
+    "mov r9, r8\n\t"            \
+    "mov r10, r8\n\t"           \
+    "mov r11, r8\n\t"           \
+    "1:\n\t"
 
 #define LOAD_WEIGHTS(from) "ldrd r2, r3, " from "\n\t"
 #define LOAD_INPUTS(from) "ldrd r12, lr, " from "\n\t"
+#define LOAD_INPUT(to, from) "ldr " to ", " from "\n\t"
 
 // Adds input x to one position of both rows: registers a and b.
-#define ADD(x, a, b)                                                                               \
-    "smlad " a ", " x ", r2, " a "\n\t"                                                            \
+#define ADD(x, a, b)                     \
+    "smlad " a ", " x ", r2, " a "\n\t"  \
     "smlad " b ", " x ", r3, " b "\n\t"
 
 #define ADD_0(x) ADD(x, "r4", "r8")
@@ -34,72 +38,76 @@
 #define ADD_3(x) ADD(x, "r7", "r11")
 
 // One pair of the fan-in; first and second are how the words of two positions are addressed.
-#define PAIR(first, second)                                                                        \
-    LOAD_WEIGHTS("[r1], #8")                                                                       \
-    LOAD_INPUTS(first) ADD_0("r12") ADD_1("lr") LOAD_INPUTS(second) ADD_2("r12") ADD_3("lr")
+#define PAIR(first, second)                       \
+    LOAD_WEIGHTS("[r1], #8")                      \
+    LOAD_INPUTS(first)  ADD_0("r12") ADD_1("lr")  \
+    LOAD_INPUTS(second) ADD_2("r12") ADD_3("lr")
 
 // The same where the words lie one apart.
-#define PAIR_APART(first, second, third, fourth)                                                   \
-    LOAD_WEIGHTS("[r1], #8")                                                                       \
-    "ldr r12, " first "\n\tldr lr, " second "\n\t" ADD_0("r12")                                    \
-        ADD_1("lr") "ldr r12, " third "\n\tldr lr, " fourth "\n\t" ADD_2("r12") ADD_3("lr")
+#define PAIR_APART(first, second, third, fourth)                                 \
+    LOAD_WEIGHTS("[r1], #8")                                                     \
+    LOAD_INPUT("r12", first) LOAD_INPUT("lr", second) ADD_0("r12") ADD_1("lr")   \
+    LOAD_INPUT("r12", third) LOAD_INPUT("lr", fourth) ADD_2("r12") ADD_3("lr")
 
 // On to the next line, until the stream ends.
-#define TURN                                                                                       \
-    "ldrd r12, lr, [sp]\n\t"                                                                       \
-    "add r0, r0, lr, lsl #2\n\t"                                                                   \
-    "cmp r1, r12\n\t"                                                                              \
+#define TURN                      \
+    "ldrd r12, lr, [sp]\n\t"      \
+    "add r0, r0, lr, lsl #2\n\t"  \
+    "cmp r1, r12\n\t"             \
     "bne 1b\n\t"
 
-#define LEAVE                                                                                      \
-    "ldr r0, [sp, #44]\n\t"                                                                        \
-    "stm r0, {r4-r11}\n\t"                                                                         \
-    "add sp, sp, #8\n\t"                                                                           \
+#define LEAVE              \
+    "ldr r0, [sp, #44]\n\t"  \
+    "stm r0, {r4-r11}\n\t"   \
+    "add sp, sp, #8\n\t"     \
     "pop {r4-r11, pc}"
 
-#define PRODUCTS(name)                                                                             \
-    __attribute__((naked)) void name(const uint32_t *x UNUSED, const uint32_t *stream UNUSED,      \
-                                     const uint32_t *end UNUSED, int32_t pitch UNUSED,             \
+#define PRODUCTS(name)                                                                        \
+    __attribute__((naked)) void name(const uint32_t *x UNUSED, const uint32_t *stream UNUSED, \
+                                     const uint32_t *end UNUSED, int32_t pitch UNUSED,        \
                                      int32_t *sums UNUSED)
 
 PRODUCTS(kg_panel_products_1) {
-    __asm__(ENTER "1:\n\t"                //
-            PAIR("[r0], #8", "[r0], #8")  //
-            PAIR("[r0], #8", "[r0], #8")  //
+    __asm__(ENTER
+            PAIR("[r0], #8", "[r0], #8")
+            PAIR("[r0], #8", "[r0], #8")
             "ldr r12, [sp]\n\t"
             "cmp r1, r12\n\t"
-            "bne 1b\n\t" LEAVE);
+            "bne 1b\n\t"
+            LEAVE);
 }
 
 // Taps 0, 2, 1: each begins with inputs that the one before has left in registers.
 PRODUCTS(kg_panel_products_3) {
-    __asm__(ENTER "1:\n\t"                                     //
-            PAIR("[r0]", "[r0, #8]")                           //
-            LOAD_WEIGHTS("[r1, #8]") ADD_0("r12") ADD_1("lr")  //
-            LOAD_INPUTS("[r0, #16]") ADD_2("r12") ADD_3("lr")  //
-            LOAD_WEIGHTS("[r1], #16") ADD_3("r12")             //
-            LOAD_INPUTS("[r0, #4]") ADD_0("r12") ADD_1("lr")   //
-            "ldr r12, [r0, #12]\n\t" ADD_2("r12")              //
+    __asm__(ENTER
+            PAIR("[r0]", "[r0, #8]")
+            LOAD_WEIGHTS("[r1, #8]")        ADD_0("r12") ADD_1("lr")
+            LOAD_INPUTS("[r0, #16]")        ADD_2("r12") ADD_3("lr")
+            LOAD_WEIGHTS("[r1], #16")       ADD_3("r12")
+            LOAD_INPUTS("[r0, #4]")         ADD_0("r12") ADD_1("lr")
+            LOAD_INPUT("r12", "[r0, #12]")  ADD_2("r12")
             TURN LEAVE);
 }
 
 PRODUCTS(kg_panel_products_3_by_2) {
-    __asm__(ENTER "1:\n\t"                                                 //
-            PAIR_APART("[r0]", "[r0, #8]", "[r0, #16]", "[r0, #24]")       //
-            PAIR_APART("[r0, #4]", "[r0, #12]", "[r0, #20]", "[r0, #28]")  //
-            PAIR_APART("[r0, #8]", "[r0, #16]", "[r0, #24]", "[r0, #32]")  //
+    __asm__(ENTER
+            PAIR_APART("[r0]", "[r0, #8]", "[r0, #16]", "[r0, #24]")
+            PAIR_APART("[r0, #4]", "[r0, #12]", "[r0, #20]", "[r0, #28]")
+            PAIR_APART("[r0, #8]", "[r0, #16]", "[r0, #24]", "[r0, #32]")
             TURN LEAVE);
 }
 
 PRODUCTS(kg_panel_products_5) {
-    __asm__(ENTER "1:\n\t"                  //
-            PAIR("[r0]", "[r0, #8]")        //
-            PAIR("[r0, #4]", "[r0, #12]")   //
-            PAIR("[r0, #8]", "[r0, #16]")   //
-            PAIR("[r0, #12]", "[r0, #20]")  //
-            PAIR("[r0, #16]", "[r0, #24]")  //
+    __asm__(ENTER
+            PAIR("[r0]", "[r0, #8]")
+            PAIR("[r0, #4]", "[r0, #12]")
+            PAIR("[r0, #8]", "[r0, #16]")
+            PAIR("[r0, #12]", "[r0, #20]")
+            PAIR("[r0, #16]", "[r0, #24]")
             TURN LEAVE);
 }
+
+// clang-format on
 
 #else
 
