@@ -4,39 +4,27 @@
 #include "ops/conv2d.h"
 #include "ops/depthwise.h"
 #include "ops/error.h"
-#include "ops/taps_v6m.h"
+#include "ops/matrix_v6m.h"
 #include "ops/window.h"
 
-// One group of channels. List, rows and errors belong to one position of the map that is written.
+// One group of channels: its numbers of inputs and outputs, its weights, and what does not change
+// from position to position.
 typedef struct {
     const kg_conv_dims_t *dims;
-    const kg_conv_quant_t *quant;
     int32_t ins, outs, columns, area;
-    const uint8_t *w;
     kg_tap_t *taps;
-    kg_block_v6m_t block;   // what does not change from position to position
-    const kg_kept_t *kept;  // backward: of the layer, and the part that is the group's
-    kg_kept_range_t kept_outs;
+    kg_block_v6m_t block;
+    kg_matrix_v6m_t matrix;
+    int32_t first_out;
 } group_t;
 
-static group_t group_of(const kg_conv_dims_t *dims, const kg_conv_quant_t *quant, void *scratch) {
+static group_t group_of(const kg_conv_dims_t *dims, void *scratch) {
     return (group_t){.dims = dims,
-                     .quant = quant,
                      .ins = kg_conv_group_inputs(dims),
                      .outs = kg_conv_group_outputs(dims),
                      .columns = kg_conv_columns(dims),
                      .area = dims->kernel_height * dims->kernel_width,
                      .taps = scratch};
-}
-
-// A column of one value per channel reads as one row.
-static void turn_column(kg_block_v6m_t *block) {
-    if (block->height == 1 && block->width == 1) {
-        block->width = block->channels;
-        block->channels = 1;
-        block->step = block->channel;
-        block->offset_step = block->offset_channel;
-    }
 }
 
 static int32_t smaller(int32_t a, int32_t b) {
@@ -45,84 +33,110 @@ static int32_t smaller(int32_t a, int32_t b) {
 
 // --- forward -------------------------------------------------------------------------------------
 
-size_t kg_conv2d_u8_forward_v6m_scratch_bytes(const kg_conv_dims_t *dims) {
-    if (kg_conv_is_depthwise(dims)) {
-        return kg_depthwise_u8_forward_scratch_bytes(dims);
-    }
-    return (size_t)kg_conv_columns(dims) * sizeof(kg_tap_t);
+// Few products at each position do not pay for a list of its own: then weights are listed.
+static bool lists_weights(const kg_conv_dims_t *dims) {
+    return kg_conv_columns(dims) * kg_conv_group_outputs(dims) <= 144;
 }
 
-// Lists the window of output position (r, c), and its sum.
-static kg_tap_list_t list_window(const group_t *group, int32_t r, int32_t c, int32_t *total) {
+// All channels, by lists of their weights.
+static void forward_channels(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
+                             const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
+                             void *scratch) {
+    for (int32_t g = 0; g < dims->groups; g++) {
+        for (int32_t o = 0; o < kg_conv_group_outputs(dims); o++) {
+            kg_channel_u8_forward_v6m(dims, x, w, *b++, quant, y, scratch);
+            y += dims->out_height * dims->out_width;
+            w += kg_conv_columns(dims);
+        }
+        x += kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
+    }
+}
+
+static bool forward_has_pairs(const kg_conv_dims_t *dims) {
+    return kg_pairs_pay_v6m(kg_conv_group_outputs(dims), kg_conv_columns(dims));
+}
+
+size_t kg_conv2d_u8_forward_v6m_scratch_bytes(const kg_conv_dims_t *dims) {
+    int32_t columns = kg_conv_columns(dims);
+    int32_t pairs = forward_has_pairs(dims) && !lists_weights(dims)
+                        ? kg_pairs_round_v6m(kg_conv_group_outputs(dims)) * columns
+                        : 0;
+    return (size_t)columns * sizeof(kg_tap_t) + (size_t)pairs * sizeof(uint16_t);
+}
+
+// Lists the window of output position (r, c).
+static kg_split_v6m_t list_window(const group_t *group, int32_t r, int32_t c) {
     const kg_conv_dims_t *dims = group->dims;
     int32_t top = r * dims->stride_height - dims->pad_top;
     int32_t left = c * dims->stride_width - dims->pad_left;
     kg_range_t us = kg_taps_inside(top, dims->kernel_height, dims->in_height);
     kg_range_t vs = kg_taps_inside(left, dims->kernel_width, dims->in_width);
-    kg_tap_t *end = group->taps;
-    *total = 0;
+    kg_split_v6m_t list = kg_split_start_v6m(group->taps, group->columns);
     if (us.first < us.end && vs.first < vs.end) {
         kg_block_v6m_t block = group->block;
         block.values += (top + us.first) * dims->in_width + left + vs.first;
         block.width = vs.end - vs.first;
         block.height = us.end - us.first;
-        block.offset = us.first * dims->kernel_width + vs.first;
-        turn_column(&block);
-        end = kg_taps_append_v6m(&block, end, total);
+        block.offset = us.first * block.offset_row + vs.first * block.offset_step;
+        kg_block_turn_v6m(&block);
+        if (group->matrix.pairs != NULL) {
+            kg_taps_split_v6m(&block, &list);
+        } else {
+            list.end = kg_taps_append_v6m(&block, list.end, &list.total);
+        }
     }
-    return (kg_tap_list_t){group->taps, end};
+    return list;
 }
 
-// One output position in all channels of a group; b and y start at the group, y at the position.
-static void forward_position(const group_t *group, kg_tap_list_t list, int32_t total,
-                             const int32_t *b, uint8_t *y) {
-    int32_t plane = group->dims->out_height * group->dims->out_width;
-    int32_t base = -group->quant->w_zero * total;
-    int32_t rows[KG_ROWS_V6M];
-    int32_t row = 0;
-    for (int32_t o = 0; o < group->outs; o += KG_ROWS_V6M) {
-        int32_t count = smaller(group->outs - o, KG_ROWS_V6M);
-        for (int32_t j = 0; j < count; j++, row += group->columns) {
-            rows[j] = row;
+// All positions of a group; b and y start at it.
+static void forward_positions(const group_t *group, const int32_t *b, uint8_t *y) {
+    const kg_conv_dims_t *dims = group->dims;
+    for (int32_t r = 0; r < dims->out_height; r++) {
+        for (int32_t c = 0; c < dims->out_width; c++) {
+            kg_split_v6m_t list = list_window(group, r, c);
+            kg_matrix_outputs_v6m(&group->matrix, &list, b, y++);
         }
-        kg_taps_dot_v6m(list, group->w, rows, count);
-        kg_outputs_v6m(rows, b + o, count, base, group->quant, y + o * plane, plane);
     }
 }
 
 void kg_conv2d_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
                               const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
                               void *scratch) {
-    if (kg_conv_is_depthwise(dims)) {
-        kg_depthwise_u8_forward(dims, x, w, b, quant, y, scratch);
+    if (lists_weights(dims)) {
+        forward_channels(dims, x, w, b, quant, y, scratch);
         return;
     }
     int32_t plane = dims->out_height * dims->out_width;
     int32_t in_plane = dims->in_height * dims->in_width;
-    group_t group = group_of(dims, quant, scratch);
-    for (int32_t g = 0; g < dims->groups; g++, b += group.outs) {
-        group.w = w + g * group.outs * group.columns;
+    group_t group = group_of(dims, scratch);
+    uint16_t *pairs = forward_has_pairs(dims) ? (uint16_t *)(group.taps + group.columns) : NULL;
+    int32_t unit = pairs != NULL ? 2 * kg_pairs_round_v6m(group.outs) : 1;  // of offsets
+    for (int32_t g = 0; g < dims->groups; g++) {
+        group.matrix = (kg_matrix_v6m_t){.quant = quant,
+                                         .w = w + g * group.outs * group.columns,
+                                         .row = group.columns,
+                                         .count = group.outs,
+                                         .step = plane,
+                                         .pairs = pairs};
         group.block = (kg_block_v6m_t){.values = x + g * group.ins * in_plane,
                                        .zero = quant->x_zero,
                                        .channels = group.ins,
                                        .step = 1,
                                        .row = dims->in_width,
                                        .channel = in_plane,
-                                       .offset_step = 1,
-                                       .offset_row = dims->kernel_width,
-                                       .offset_channel = group.area};
-        uint8_t *out = y + g * group.outs * plane;
-        for (int32_t r = 0; r < dims->out_height; r++) {
-            for (int32_t c = 0; c < dims->out_width; c++) {
-                int32_t total;
-                kg_tap_list_t list = list_window(&group, r, c, &total);
-                forward_position(&group, list, total, b, out++);
-            }
+                                       .offset_step = unit,
+                                       .offset_row = dims->kernel_width * unit,
+                                       .offset_channel = group.area * unit};
+        if (pairs != NULL) {
+            kg_pairs_pack_v6m(group.matrix.w, group.outs, group.columns, group.columns, pairs);
         }
+        forward_positions(&group, b + g * group.outs, y + g * group.outs * plane);
     }
 }
 
 // --- weight gradient -----------------------------------------------------------------------------
+
+#define FEW_INPUTS 2  // so few share a list of errors that it should serve all taps at once
 
 // Errors that one list of the weight gradient can hold: it takes whole rows while another fits.
 static int32_t list_capacity(const kg_conv_dims_t *dims) {
@@ -170,44 +184,38 @@ static kg_tap_list_t trim(kg_tap_list_t list, int32_t shift, int32_t plane) {
 }
 
 // Adds the listed errors to row[., u, v] for all u; x is the group's.
-static void add_list(const group_t *group, const uint8_t *x, int32_t v, kg_tap_list_t errors,
-                     int32_t *row) {
+static void add_list(const group_t *group, const uint8_t *x, int32_t x_zero, int32_t v,
+                     kg_tap_list_t errors, int32_t *row) {
     const kg_conv_dims_t *dims = group->dims;
     int32_t plane = dims->in_height * dims->in_width;
-    int32_t rows[KG_ROWS_V6M];
     for (int32_t u = 0; u < dims->kernel_height; u++) {
         kg_tap_list_t inside = trim(errors, u * dims->in_width, plane);
-        int32_t zero = group->quant->x_zero;
-        int32_t correction = zero == 0 ? 0 : zero * kg_taps_total(inside);
-        int32_t from = u * dims->in_width;
-        int32_t *to = row + u * dims->kernel_width + v;
-        for (int32_t i = 0; i < group->ins; i += KG_ROWS_V6M) {
-            int32_t count = smaller(group->ins - i, KG_ROWS_V6M);
-            for (int32_t j = 0; j < count; j++, from += plane) {
-                rows[j] = from;
-            }
-            kg_taps_dot_v6m(inside, x, rows, count);
-            for (int32_t j = 0; j < count; j++, to += group->area) {
-                *to += rows[j] - correction;
-            }
-        }
+        int32_t base = x_zero == 0 ? 0 : -x_zero * kg_taps_total(inside);
+        kg_maps_sums_v6m(inside, x + u * dims->in_width, plane, group->ins, base,
+                         row + u * dims->kernel_width + v, group->area);
     }
 }
 
 void kg_conv2d_u8_weight_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t *x,
                                       const uint8_t *e, const kg_conv_quant_t *quant,
                                       int32_t channel, int32_t *row, void *scratch) {
-    group_t group = group_of(dims, quant, scratch);
+    group_t group = group_of(dims, scratch);
     x += channel / group.outs * group.ins * dims->in_height * dims->in_width;
     e += channel * dims->out_height * dims->out_width;
     for (int32_t k = 0; k < group.columns; k++) {
         row[k] = 0;
     }
+    if (group.ins <= FEW_INPUTS) {
+        kg_channel_u8_weight_gradient_v6m(dims, x, e, quant->x_zero, list_capacity(dims), row,
+                                          scratch);
+        return;
+    }
     int32_t at_once = list_capacity(dims) / dims->out_width;
     for (int32_t v = 0; v < dims->kernel_width; v++) {
         for (int32_t r = 0; r < dims->out_height; r += at_once) {
             int32_t height = smaller(dims->out_height - r, at_once);
-            add_list(&group, x, v, list_rows(dims, e, v, r, height, scratch), row);
+            kg_tap_list_t errors = list_rows(dims, e, v, r, height, scratch);
+            add_list(&group, x, quant->x_zero, v, errors, row);
         }
     }
 }
@@ -216,7 +224,7 @@ void kg_conv2d_u8_weight_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t 
 
 size_t kg_conv2d_u8_input_gradient_v6m_scratch_bytes(const kg_conv_dims_t *dims) {
     if (kg_conv_is_depthwise(dims)) {
-        return kg_depthwise_u8_input_gradient_scratch_bytes(dims);
+        return kg_depthwise_u8_input_gradient_v6m_scratch_bytes(dims);
     }
     return (size_t)(kg_conv_group_outputs(dims) * dims->kernel_height * dims->kernel_width) *
            sizeof(kg_tap_t);
@@ -229,70 +237,23 @@ typedef struct {
     int32_t h, k;
 } readers_t;
 
-// Lists the errors of these outputs in all kept channels of the group, times their factors, and
-// their sum; offsets are into w[.,0,.,.].
-static kg_tap_list_t list_errors(const group_t *group, const readers_t *at, int32_t *total) {
+// Lists the errors of these outputs in all kept channels of the group, times their factors; offsets
+// are into w[.,0,.,.].
+static kg_split_v6m_t list_errors(const group_t *group, const readers_t *at) {
     const kg_conv_dims_t *dims = group->dims;
     kg_block_v6m_t block = group->block;
-    kg_tap_t *end = group->taps;
-    *total = 0;
+    kg_split_v6m_t list = kg_split_start_v6m(group->taps, 0);
     if (at->rows.first >= at->rows.end || at->cols.first >= at->cols.end) {
-        return (kg_tap_list_t){end, end};
+        return list;
     }
     block.values += at->rows.first * dims->out_width + at->cols.first;
     block.height = at->rows.end - at->rows.first;
     block.width = at->cols.end - at->cols.first;
     block.offset = (at->h - at->rows.first * dims->stride_height) * dims->kernel_width + at->k -
                    at->cols.first * dims->stride_width;
-    if (group->kept == NULL) {
-        turn_column(&block);
-        return (kg_tap_list_t){end, kg_taps_append_v6m(&block, end, total)};
-    }
-    block.channels = 1;
-    for (int32_t j = group->kept_outs.first; j < group->kept_outs.end; j++) {
-        kg_kept_row_t row = group->kept->rows[j];
-        kg_block_v6m_t one = block;
-        int32_t o = row.row % group->outs;
-        int32_t sum = 0;
-        kg_tap_t *tap = end;
-        one.values += o * block.channel;
-        one.offset += o * block.offset_channel;
-        end = kg_taps_append_v6m(&one, end, &sum);
-        *total += sum * row.factor;
-        for (; row.factor != 1 && tap < end; tap++) {
-            tap->value *= row.factor;
-        }
-    }
-    return (kg_tap_list_t){group->taps, end};
-}
-
-// One input position in all channels of a group; mask and dx start at the group and the position.
-// Returns the largest |sum|.
-static int32_t gather(const group_t *group, const readers_t *at, const uint8_t *mask, uint8_t *dx,
-                      int32_t largest) {
-    const kg_conv_dims_t *dims = group->dims;
-    const kg_conv_quant_t *quant = group->quant;
-    int32_t plane = dims->in_height * dims->in_width;
-    int32_t total;
-    int32_t rows[KG_ROWS_V6M], places[KG_ROWS_V6M];
-    kg_tap_list_t list = list_errors(group, at, &total);
-    int32_t base = kg_kept_half(group->kept) - quant->w_zero * total;
-    int32_t place = 0, row = 0;
-    for (int32_t i = 0; i < group->ins;) {
-        int32_t count = 0;
-        for (; i < group->ins && count < KG_ROWS_V6M; i++, place += plane, row += group->area) {
-            if (mask != NULL && mask[place] <= quant->x_zero) {
-                dx[place] = KG_ERROR_ZERO;
-            } else {
-                rows[count] = row;
-                places[count++] = place;
-            }
-        }
-        kg_taps_dot_v6m(list, group->w, rows, count);
-        largest = kg_errors_v6m(rows, places, count, base, kg_kept_fraction(group->kept),
-                                quant->backward, dx, largest);
-    }
-    return largest;
+    list.end = kg_taps_append_kept_v6m(&block, group->matrix.kept, group->first_out, list.end,
+                                       &list.total);
+    return list;
 }
 
 // All positions of a group; mask and dx start at it. Returns the largest |sum|.
@@ -309,8 +270,10 @@ static int32_t gather_all(const group_t *group, const uint8_t *mask, uint8_t *dx
             at.k = k + dims->pad_left;
             kg_readers_advance(&at.cols, at.k, dims->kernel_width, dims->stride_width,
                                dims->out_width);
+            kg_split_v6m_t list = list_errors(group, &at);
             largest =
-                gather(group, &at, mask == NULL ? NULL : mask + position, dx + position, largest);
+                kg_matrix_errors_v6m(&group->matrix, &list, mask == NULL ? NULL : mask + position,
+                                     dx + position, largest);
         }
     }
     return largest;
@@ -321,15 +284,19 @@ int32_t kg_conv2d_u8_input_gradient_v6m(const kg_conv_dims_t *dims, const uint8_
                                         const kg_conv_quant_t *quant, const uint8_t *mask,
                                         uint8_t *dx, void *scratch) {
     if (kg_conv_is_depthwise(dims)) {
-        return kg_depthwise_u8_input_gradient(dims, e, kept, w, quant, mask, dx, scratch);
+        return kg_depthwise_u8_input_gradient_v6m(dims, e, kept, w, quant, mask, dx, scratch);
     }
     int32_t plane = dims->out_height * dims->out_width;
     int32_t largest = 0;
-    group_t group = group_of(dims, quant, scratch);
-    group.kept = kept;
+    group_t group = group_of(dims, scratch);
     for (int32_t g = 0; g < dims->groups; g++) {
-        group.kept_outs = kg_kept_between(kept, g * group.outs, (g + 1) * group.outs);
-        group.w = w + g * group.outs * group.columns;
+        group.first_out = g * group.outs;
+        group.matrix = (kg_matrix_v6m_t){.quant = quant,
+                                         .w = w + g * group.outs * group.columns,
+                                         .row = group.area,
+                                         .count = group.ins,
+                                         .step = dims->in_height * dims->in_width,
+                                         .kept = kept};
         group.block = (kg_block_v6m_t){.values = e + g * group.outs * plane,
                                        .zero = KG_ERROR_ZERO,
                                        .channels = group.outs,

@@ -70,4 +70,19 @@ static inline int32_t kg_conv_transpose2d_list_capacity(const kg_conv_dims_t *di
     return enough < dims->in_width ? dims->in_width : enough;
 }
 
+// The same for Cortex-M0+.
+size_t kg_conv_transpose2d_u8_forward_v6m_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_conv_transpose2d_u8_weight_gradient_v6m_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_conv_transpose2d_u8_input_gradient_v6m_scratch_bytes(const kg_conv_dims_t *dims);
+void kg_conv_transpose2d_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x,
+                                        const uint8_t *w, const int32_t *b,
+                                        const kg_conv_quant_t *quant, uint8_t *y, void *scratch);
+void kg_conv_transpose2d_u8_weight_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t *x,
+                                                const uint8_t *e, const kg_conv_quant_t *quant,
+                                                int32_t channel, int32_t *row, void *scratch);
+int32_t kg_conv_transpose2d_u8_input_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t *e,
+                                                  const kg_kept_t *kept, const uint8_t *w,
+                                                  const kg_conv_quant_t *quant, const uint8_t *mask,
+                                                  uint8_t *dx, void *scratch);
+
 #endif

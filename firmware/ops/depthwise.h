@@ -10,6 +10,7 @@
 
 #include "ops/dims.h"
 #include "ops/kept.h"
+#include "ops/taps_u8.h"
 
 static inline bool kg_conv_is_depthwise(const kg_conv_dims_t *dims) {
     return dims->groups == dims->in_channels && dims->groups == dims->out_channels;
@@ -38,5 +39,23 @@ size_t kg_depthwise_u8_forward_dsp_scratch_bytes(const kg_conv_dims_t *dims);
 void kg_depthwise_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
                                  const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
                                  void *scratch);
+
+// The same for Cortex-M0+; kg_channel is one output channel of any convolution, with x
+// at its group and the other arrays at the channel; capacity is that of the list of errors.
+size_t kg_depthwise_u8_forward_v6m_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_depthwise_u8_input_gradient_v6m_scratch_bytes(const kg_conv_dims_t *dims);
+void kg_channel_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
+                               int32_t bias, const kg_conv_quant_t *quant, uint8_t *y,
+                               void *scratch);
+void kg_channel_u8_weight_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t *x,
+                                       const uint8_t *e, int32_t x_zero, int32_t capacity,
+                                       int32_t *row, kg_tap_t *taps);
+void kg_depthwise_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
+                                 const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
+                                 void *scratch);
+int32_t kg_depthwise_u8_input_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t *e,
+                                           const kg_kept_t *kept, const uint8_t *w,
+                                           const kg_conv_quant_t *quant, const uint8_t *mask,
+                                           uint8_t *dx, void *scratch);
 
 #endif

@@ -5,7 +5,7 @@
 
 #include "ops/error.h"
 #include "ops/linear.h"
-#include "ops/taps_v6m.h"
+#include "ops/matrix_v6m.h"
 
 #define LIST 128  // inputs that are listed at once
 
@@ -67,43 +67,26 @@ size_t kg_linear_u8_input_gradient_v6m_scratch_bytes(const kg_conv_dims_t *dims)
 
 // Lists the kept errors that are not zero, times their factor, each with the start of its row of
 // weights, and their sum.
-static kg_tap_list_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e,
-                                 const kg_kept_t *kept, kg_tap_t *taps, int32_t *total) {
-    kg_tap_t *end = taps;
-    *total = 0;
+static kg_split_v6m_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e,
+                                  const kg_kept_t *kept, kg_tap_t *taps) {
+    kg_split_v6m_t list = kg_split_start_v6m(taps, dims->out_channels);
     for (int32_t j = 0; j < kg_kept_count(kept, dims->out_channels); j++) {
         kg_kept_row_t row = kg_kept_at(kept, j);
         int32_t value = (e[row.row] - KG_ERROR_ZERO) * row.factor;
         if (value != 0) {
-            *end++ = (kg_tap_t){row.row * dims->in_channels, value};
-            *total += value;
+            *list.end++ = (kg_tap_t){row.row * dims->in_channels, value};
+            list.total += value;
         }
     }
-    return (kg_tap_list_t){taps, end};
+    return list;
 }
 
 int32_t kg_linear_u8_input_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t *e,
                                         const kg_kept_t *kept, const uint8_t *w,
                                         const kg_conv_quant_t *quant, const uint8_t *mask,
                                         uint8_t *dx, void *scratch) {
-    int32_t total;
-    kg_tap_list_t list = list_errors(dims, e, kept, scratch, &total);
-    int32_t base = kg_kept_half(kept) - quant->w_zero * total;
-    int32_t rows[KG_ROWS_V6M], places[KG_ROWS_V6M];
-    int32_t largest = 0;
-    for (int32_t i = 0; i < dims->in_channels;) {
-        int32_t count = 0;
-        for (; i < dims->in_channels && count < KG_ROWS_V6M; i++) {
-            if (mask != NULL && mask[i] <= quant->x_zero) {
-                dx[i] = KG_ERROR_ZERO;
-            } else {
-                rows[count] = places[count] = i;
-                count++;
-            }
-        }
-        kg_taps_dot_v6m(list, w, rows, count);
-        largest = kg_errors_v6m(rows, places, count, base, kg_kept_fraction(kept), quant->backward,
-                                dx, largest);
-    }
-    return largest;
+    kg_split_v6m_t list = list_errors(dims, e, kept, scratch);
+    kg_matrix_v6m_t matrix = {
+        .quant = quant, .w = w, .row = 1, .count = dims->in_channels, .step = 1, .kept = kept};
+    return kg_matrix_errors_v6m(&matrix, &list, mask, dx, 0);
 }

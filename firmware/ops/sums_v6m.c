@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // From sums to bytes on Cortex-M0+, which has no 64-bit product: Thumb assembly, and beside it what
 // it means in C.
+#include <stdbool.h>
+
 #include "ops/error.h"
 #include "ops/taps_v6m.h"
 
@@ -8,7 +10,12 @@
 
 #include "ops/thumb_v6m.h"
 
-// For factors below 1/4, which nearly all are: the upper half of a product is enough.
+// For factors from 2^-22 to 1/4, as nearly all are: the upper half of a product is enough, and has
+// room for 256 steps of the result.
+static bool takes_upper(kg_requant_t factor) {
+    return factor.shift > 32 && factor.shift <= 52;
+}
+
 void kg_upper_outputs(const int32_t *sums, const int32_t *b, int32_t count, int32_t base,
                       const kg_conv_quant_t *quant, uint8_t *y, int32_t step);
 int32_t kg_upper_errors(const int32_t *sums, const int32_t *places, int32_t count, int32_t base,
@@ -38,7 +45,7 @@ int32_t kg_upper_errors(const int32_t *sums, const int32_t *places, int32_t coun
 
 // r0 sum, r1-r3 of the product, r4 r5 halves of the multiplier, r6 shift, r7 next output; r8 next
 // sum, r9 from there to its bias, r10 end of the sums, r11 step, r12 base, lr y_max - y_min.
-// sp: 0 y_zero - y_min, 4 y_min, 8 quant.
+// sp: 0 y_zero - y_min, 4 y_min, 8 what rounds and adds y_zero - y_min.
 __asm__(
     KG_BEGIN(kg_upper_outputs)
     KG_SAVE
@@ -66,7 +73,13 @@ __asm__(
     "    uxth r4, r5\n"
     "    lsrs r5, r5, #16\n"
     "    ldr r6, [r0, #24]\n"
-    "    subs r6, #33\n"
+    "    subs r6, #32\n"
+    // Half a step of the output, and y_zero - y_min of them, in units of the upper half.
+    "    lsls r2, r2, #1\n"
+    "    adds r2, #1\n"
+    "    lsls r2, r6\n"
+    "    asrs r2, r2, #1\n"
+    "    str r2, [sp, #8]\n"
     "1:  mov r1, r8\n"
     "    mov r2, r9\n"
     "    ldr r2, [r1, r2]\n"
@@ -78,11 +91,9 @@ __asm__(
     "    ble 5f\n"
     "2:\n"
     UPPER_PRODUCT
-    "    asrs r0, r6\n"
-    "    adds r0, #1\n"
-    "    asrs r0, r0, #1\n"
-    "    ldr r1, [sp]\n"
+    "    ldr r1, [sp, #8]\n"
     "    adds r0, r0, r1\n"
+    "    asrs r0, r6\n"
     "    cmp r0, lr\n"
     "    bhi 6f\n"
     "    ldr r1, [sp, #4]\n"
@@ -131,10 +142,16 @@ __asm__(
     "    uxth r4, r5\n"
     "    lsrs r5, r5, #16\n"
     "    ldr r6, [sp, #44]\n"  // shift
-    "    subs r6, #33\n"
-    "    ldr r7, [sp, #48]\n"  // dx
+    "    subs r6, #32\n"
+    // Half a step of the error and 128 of them, in units of the upper half.
     "    ldr r1, [sp, #52]\n"  // largest
     "    mov lr, r1\n"
+    "    movs r1, #255\n"
+    "    adds r1, #2\n"
+    "    lsls r1, r6\n"
+    "    asrs r1, r1, #1\n"
+    "    str r1, [sp, #52]\n"
+    "    ldr r7, [sp, #48]\n"  // dx
     "    cmp r8, r10\n"
     "    beq 9f\n"
     "1:  mov r1, r8\n"
@@ -150,10 +167,9 @@ __asm__(
     "    mov lr, r2\n"
     "2:\n"
     UPPER_PRODUCT
+    "    ldr r1, [sp, #52]\n"
+    "    adds r0, r0, r1\n"
     "    asrs r0, r6\n"
-    "    adds r0, #1\n"
-    "    asrs r0, r0, #1\n"
-    "    adds r0, #128\n"
     "    mov r3, r8\n"
     "    mov r2, r9\n"
     "    ldr r2, [r3, r2]\n"
@@ -180,7 +196,7 @@ __asm__(
 void kg_outputs_v6m(const int32_t *sums, const int32_t *b, int32_t count, int32_t base,
                     const kg_conv_quant_t *quant, uint8_t *y, int32_t step) {
 #if defined(__ARM_ARCH_6M__)
-    if (quant->forward.shift > 32) {
+    if (takes_upper(quant->forward)) {
         kg_upper_outputs(sums, b, count, base, quant, y, step);
         return;
     }
@@ -194,7 +210,7 @@ void kg_outputs_v6m(const int32_t *sums, const int32_t *b, int32_t count, int32_
 int32_t kg_errors_v6m(const int32_t *sums, const int32_t *places, int32_t count, int32_t base,
                       int32_t fraction, kg_requant_t factor, uint8_t *dx, int32_t largest) {
 #if defined(__ARM_ARCH_6M__)
-    if (factor.shift > 32) {
+    if (takes_upper(factor)) {
         return kg_upper_errors(sums, places, count, base, fraction, factor, dx, largest);
     }
 #endif

@@ -8,6 +8,7 @@
 #define KG_OPS_TAPS_V6M_H
 
 #include "ops/dims.h"
+#include "ops/kept.h"
 #include "ops/taps_u8.h"
 
 #define KG_ROWS_V6M 16  // rows that kernels give to one call: 64 bytes of stack
@@ -24,6 +25,14 @@ typedef struct {
 
 // Appends a block to a list and the sum of what it appends to *total. Returns the new end.
 kg_tap_t *kg_taps_append_v6m(const kg_block_v6m_t *block, kg_tap_t *end, int32_t *total);
+
+// A block of one value per channel reads as a row.
+void kg_block_turn_v6m(kg_block_v6m_t *block);
+
+// Appends the kept rows of a layer: block is that of a channel 0 that `first` of the layer's rows
+// come before, and knows the way to the next channels. Values count their factor times. NULL: all.
+kg_tap_t *kg_taps_append_kept_v6m(const kg_block_v6m_t *block, const kg_kept_t *kept, int32_t first,
+                                  kg_tap_t *end, int32_t *total);
 
 // rows[j] = sum over the list of value * partners[rows[j] + offset], for j < count.
 void kg_taps_dot_v6m(kg_tap_list_t list, const uint8_t *partners, int32_t *rows, int32_t count);

@@ -54,6 +54,9 @@ SHAPES = {
     "many pointwise": Window(70, 5, 7, 61, 1, 1),
     "many, stride 2": Window(40, 9, 9, 30, 3, 3, 2, 2, (1, 1, 1, 1)),
     "large map": Window(8, 28, 28, 9, 3, 3, pads=(1, 1, 1, 1)),
+    "eight each": Window(8, 5, 6, 8, 3, 3, pads=(1, 1, 1, 1)),
+    "groups of eight and fifteen, stride 2": Window(16, 6, 7, 30, 3, 3, 2, 2, (1, 1, 1, 1), groups=2),
+    "pointwise, many channels": Window(19, 4, 5, 36, 1, 1),
 }
 ALL_SHAPES = pytest.mark.parametrize("window", SHAPES.values(), ids=SHAPES.keys())
 
@@ -176,6 +179,8 @@ def near_the_end(shape: tuple[int, ...], end: int, seed: int) -> Array:
 LARGE = {
     "fan-in 4608": Window(512, 3, 4, 5, 3, 3, pads=(1, 1, 1, 1)),
     "fan-out 4608": Window(5, 3, 4, 512, 3, 3, pads=(1, 1, 1, 1)),
+    "fan-in 1017, eight outputs": Window(113, 3, 4, 8, 3, 3, pads=(1, 1, 1, 1)),
+    "fan-out 1017, eight inputs": Window(8, 3, 4, 113, 3, 3, pads=(1, 1, 1, 1)),
     "1600 positions": Window(2, 40, 40, 3, 1, 1),
 }
 

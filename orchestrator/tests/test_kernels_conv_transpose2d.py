@@ -121,21 +121,23 @@ def test_uint8_forward_is_exact(kernels: Weighted, window: Transposed, x_zero: i
     np.testing.assert_array_equal(y, np.clip(100 + requant(sums, quant.forward), low, high))
 
 
+@variants("conv_transpose2d")
 @ALL_SHAPES
 @pytest.mark.parametrize("x_zero", [0, 99])
-def test_uint8_weight_gradient_is_exact(window: Transposed, x_zero: int) -> None:
+def test_uint8_weight_gradient_is_exact(kernels: Weighted, window: Transposed, x_zero: int) -> None:
     """Every tap sums the errors that it made with the inputs that it read."""
     x, e = some_bytes(4, window.x_shape, x_zero), some_bytes(5, window.y_shape, 128)
 
-    row = KERNELS.weight_gradient(window, x, e, a_quant(window, x_zero=x_zero))
+    row = kernels.weight_gradient(window, x, e, a_quant(window, x_zero=x_zero))
     expected = weight_sums(window, centred(x, x_zero), centred(e, 128))
     np.testing.assert_array_equal(row.reshape(window.w_shape), expected)
 
 
+@variants("conv_transpose2d")
 @ALL_SHAPES
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("sparse", [False, True])
-def test_uint8_input_gradient_is_exact(window: Transposed, masked: bool, sparse: bool) -> None:
+def test_uint8_input_gradient_is_exact(kernels: Weighted, window: Transposed, masked: bool, sparse: bool) -> None:
     """Masked elements stay zero; dropped rows add nothing, kept ones count their factor times."""
     quant = a_quant(window)
     e, w = some_bytes(6, window.y_shape, 128), some_bytes(7, window.w_shape, 131)
@@ -148,7 +150,7 @@ def test_uint8_input_gradient_is_exact(window: Transposed, masked: bool, sparse:
         factors[rows] = 8 + 5 * np.arange(rows.size)
         kept = kept_rows(rows, factors[rows], fraction)
 
-    dx, largest = KERNELS.input_gradient(window, e, w, mask, quant, kept)
+    dx, largest = kernels.input_gradient(window, e, w, mask, quant, kept)
     sums = input_sums(window, centred(e, 128) * factors[:, None, None], centred(w, 131))
     sums = (sums + (1 << fraction >> 1)) >> fraction
     on = np.ones(window.x_shape, bool) if mask is None else mask > 7
