@@ -99,6 +99,12 @@ KG_DSP_SUM(kg_smlatt, __smlatt, int32_t)
 KG_DSP_SUM(kg_smlad, __smlad, int16x2_t)
 KG_DSP_SUM(kg_smladx, __smladx, int16x2_t)
 
+static inline int16_t kg_ssat_half(int32_t a) {
+    int32_t half;
+    __asm__("ssat %0, #16, %1" : "=r"(half) : "r"(a));
+    return (int16_t)half;
+}
+
 // sum + the four bytes of a
 static inline uint32_t kg_add_bytes(uint32_t a, uint32_t sum) {
     return __usada8(a, 0, sum);
@@ -218,6 +224,10 @@ static inline int32_t kg_smlad(uint32_t a, uint32_t b, int32_t sum) {
 
 static inline int32_t kg_smladx(uint32_t a, uint32_t b, int32_t sum) {
     return sum + kg_smulbt(a, b) + kg_smultb(a, b);
+}
+
+static inline int16_t kg_ssat_half(int32_t a) {
+    return (int16_t)(a > INT16_MAX ? INT16_MAX : a < INT16_MIN ? INT16_MIN : a);
 }
 
 static inline uint32_t kg_add_bytes(uint32_t a, uint32_t sum) {

@@ -4,8 +4,10 @@
 
 typedef int32_t gradient_t;
 typedef int64_t wide_t;
+typedef int64_t sum_t;
 
 #define GRADIENT_LIMIT (INT32_MAX / 2)
+#define GRADIENT_LEAST (-GRADIENT_LIMIT)
 #define LARGEST_SHIFT 0
 #define LARGEST_LEFT 30
 #define NAME(verb) kg_best_g32_u8_##verb

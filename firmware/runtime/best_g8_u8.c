@@ -4,8 +4,10 @@
 
 typedef int8_t gradient_t;
 typedef int32_t wide_t;
+typedef int32_t sum_t;
 
 #define GRADIENT_LIMIT INT8_MAX
+#define GRADIENT_LEAST INT8_MIN
 #define LARGEST_SHIFT 24
 #define LARGEST_LEFT 15
 #define NAME(verb) kg_best_g8_u8_##verb

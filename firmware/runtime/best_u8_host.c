@@ -30,7 +30,7 @@ static rounding_t rounding_of(const kg_parameter_u8_t *p, const kg_training_t *t
 static int16_t add(int16_t g, int32_t sum, rounding_t rounding, uint32_t u) {
     int32_t dither = (int32_t)((u >> rounding.down) & rounding.mask);
     int32_t value = g + ((sum + dither) >> rounding.shift);
-    return (int16_t)kg_clamp(value, -INT16_MAX, INT16_MAX);
+    return (int16_t)kg_clamp(value, INT16_MIN, INT16_MAX);
 }
 
 void kg_best_u8_add_row_host(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,

@@ -4,7 +4,9 @@
 // says what differs.
 //
 //   gradient_t, wide_t   an element of the buffer, and a type that holds eight times its limit
-//   GRADIENT_LIMIT       |g| stays below or at it; two of them fit 32 bits
+//   sum_t                a type that holds the sum of a row
+//   GRADIENT_LIMIT       g stays below or at it; two of them fit 32 bits
+//   GRADIENT_LEAST       g stays above or at it: what the element can hold, or -GRADIENT_LIMIT
 //   LARGEST_SHIFT        of the unit s_e s_x 2^g_shift; 0: the unit never moves, sums are exact
 //   LARGEST_LEFT         more would push every bit out of the buffer
 //   NAME(verb)           name of a function that other files see
@@ -39,14 +41,14 @@ typedef struct {
 typedef struct {
     int32_t rows;
     int32_t lowest, highest;  // of the stored weights
-    int32_t below, above;     // steps that left 0..255
+    int32_t below, above;     // whether a step has left 0..255
     int32_t gradient_peak;
     int64_t squares;  // sum (w - z_w)^2
 } layer_survey_t;
 
 static gradient_t saturate(wide_t value) {
     value = value > GRADIENT_LIMIT ? GRADIENT_LIMIT : value;
-    return (gradient_t)(value < -GRADIENT_LIMIT ? -GRADIENT_LIMIT : value);
+    return (gradient_t)(value < GRADIENT_LEAST ? GRADIENT_LEAST : value);
 }
 
 static uint32_t row_dither(const kg_parameter_u8_t *p, const kg_training_t *training,
@@ -60,8 +62,8 @@ void NAME(add_row)(const kg_parameter_u8_t *p, const kg_training_t *training, in
     gradient_t *g = (gradient_t *)p->g + (size_t)row * (size_t)p->matrix.columns;
     int32_t shift = p->state->g_shift + fraction;
     uint32_t u = row_dither(p, training, SAMPLE_STREAM, training->samples, row);
-    for (int32_t k = 0; k < p->matrix.columns; k++) {
-        g[k] = saturate((wide_t)g[k] + ((sums[k] + kg_dither_bits(u, shift)) >> shift));
+    for (const gradient_t *end = g + p->matrix.columns; g < end; g++) {
+        *g = saturate((wide_t)*g + ((*sums++ + kg_dither_bits(u, shift)) >> shift));
         u += KG_DITHER_STEP;
     }
 }
@@ -72,8 +74,8 @@ void NAME(add_outer)(const kg_parameter_u8_t *p, const kg_training_t *training, 
     int32_t shift = p->state->g_shift + fraction;
     int32_t zero = p->quant->x_zero;
     uint32_t u = row_dither(p, training, SAMPLE_STREAM, training->samples, row);
-    for (int32_t k = 0; k < p->matrix.columns; k++) {
-        g[k] = saturate((wide_t)g[k] + ((e * (x[k] - zero) + kg_dither_bits(u, shift)) >> shift));
+    for (const gradient_t *end = g + p->matrix.columns; g < end; g++) {
+        *g = saturate((wide_t)*g + ((e * (*x++ - zero) + kg_dither_bits(u, shift)) >> shift));
         u += KG_DITHER_STEP;
     }
 }
@@ -86,13 +88,12 @@ static void shift_gradients(const kg_parameter_u8_t *p, const kg_training_t *tra
         return;
     }
     by = kg_clamp(by, -LARGEST_LEFT, 30);
-    for (int32_t i = 0; i < p->matrix.rows * p->matrix.columns; i++) {
-        if (by > 0) {
-            g[i] = (gradient_t)((g[i] + kg_dither_bits(u, by)) >> by);
-        } else {
-            g[i] = saturate((wide_t)g[i] * (1 << -by));
-        }
-        u += KG_DITHER_STEP;
+    const gradient_t *end = g + p->matrix.rows * p->matrix.columns;
+    for (; by > 0 && g < end; g++, u += KG_DITHER_STEP) {
+        *g = (gradient_t)((*g + kg_dither_bits(u, by)) >> by);
+    }
+    for (; by < 0 && g < end; g++) {
+        *g = saturate((wide_t)*g * (1 << -by));
     }
 }
 
@@ -124,30 +125,53 @@ static int32_t block_shift(int32_t peak) {
 
 static row_moments_t moments_of(const gradient_t *g, int32_t count) {
     row_moments_t m = {0, 0, 0.0f};
-    int64_t sum = 0;
-    for (int32_t k = 0; k < count; k++) {
-        int32_t size = g[k] < 0 ? -g[k] : g[k];
-        m.peak = size > m.peak ? size : m.peak;
-        sum += g[k];
+    const gradient_t *end = g + count;
+    sum_t sum = 0;
+    int32_t lowest = 0;
+    int32_t highest = 0;
+    for (const gradient_t *at = g; at < end; at++) {
+        int32_t value = *at;
+        lowest = value < lowest ? value : lowest;
+        highest = value > highest ? value : highest;
+        sum += value;
     }
+    m.peak = highest > -lowest ? highest : -lowest;
     if (m.peak == 0) {
         return m;
     }
     m.mean = (int32_t)(sum / count);
     int32_t block = block_shift(m.peak);
     uint64_t squares = 0;
-    for (int32_t k = 0; k < count; k++) {
-        int32_t d = (g[k] - m.mean) >> block;
+    for (; g < end; g++) {
+        int32_t d = (*g - m.mean) >> block;
         squares += (uint32_t)(d * d);
     }
     m.deviation = kg_sqrtf((float)squares / (float)count) * (float)(1 << block);
     return m;
 }
 
-static void survey_weight(layer_survey_t *survey, int32_t q, int32_t zero) {
+// The weights of one row, before they are clamped; 32 bits hold the squares of 65 000.
+typedef struct {
+    int32_t lowest, highest;
+    uint32_t squares;
+} row_survey_t;
+
+#define EMPTY_ROW ((row_survey_t){255, 0, 0})
+
+static inline void survey_range(row_survey_t *survey, int32_t q) {
     survey->lowest = q < survey->lowest ? q : survey->lowest;
     survey->highest = q > survey->highest ? q : survey->highest;
-    survey->squares += (q - zero) * (q - zero);
+}
+
+static void survey_add(layer_survey_t *survey, row_survey_t row) {
+    int32_t lowest = kg_clamp(row.lowest, 0, 255);
+    int32_t highest = kg_clamp(row.highest, 0, 255);
+    survey->below |= row.lowest < 0;
+    survey->above |= row.highest > 255;
+    survey->lowest = lowest < survey->lowest ? lowest : survey->lowest;
+    survey->highest = highest > survey->highest ? highest : survey->highest;
+    survey->squares += row.squares;
+    survey->rows++;
 }
 
 // w -= floor(step + u), step in 1/65536 of a weight quantum: a 15-bit multiplier times a 16-bit
@@ -165,25 +189,27 @@ static void step_weights(const kg_parameter_u8_t *p, row_moments_t m, float per_
     int32_t shift = factor.shift - 16;
     int32_t up = shift < 0 ? -shift : 0;
     int32_t down = shift < 0 ? 0 : shift > 31 ? 31 : shift;
-    for (int32_t k = 0; k < p->matrix.columns; k++) {
-        int32_t d = (g[k] - m.mean) >> block;
-        int32_t step = (d * multiplier * (1 << up)) >> down;
-        int32_t q = w[k] - ((step + (int32_t)(u >> 16)) >> 16);
-        survey->below += q < 0;
-        survey->above += q > 255;
+    int32_t zero = p->quant->w_zero;
+    row_survey_t seen = EMPTY_ROW;
+    multiplier *= 1 << up;
+    for (const uint8_t *end = w + p->matrix.columns; w < end; g++, w++) {
+        int32_t step = (((*g - m.mean) >> block) * multiplier) >> down;
+        int32_t q = *w - ((step + (int32_t)(u >> 16)) >> 16);
+        survey_range(&seen, q);
         q = kg_clamp(q, 0, 255);
-        survey_weight(survey, q, p->quant->w_zero);
-        w[k] = (uint8_t)q;
+        seen.squares += (uint32_t)((q - zero) * (q - zero));
+        *w = (uint8_t)q;
         u += KG_DITHER_STEP;
     }
+    survey_add(survey, seen);
 }
 
 static void decay_gradients(const kg_parameter_u8_t *p, int32_t row, uint32_t u) {
     gradient_t *g = (gradient_t *)p->g + (size_t)row * (size_t)p->matrix.columns;
-    for (int32_t k = 0; k < p->matrix.columns; k++) {
+    for (const gradient_t *end = g + p->matrix.columns; g < end; g++) {
         int32_t dither = (int32_t)(u >> 13) & ((1 << MOMENTUM_SHIFT) - 1);
-        wide_t kept = (wide_t)g[k] * ((1 << MOMENTUM_SHIFT) - 1) + dither;
-        g[k] = (gradient_t)(kept >> MOMENTUM_SHIFT);
+        wide_t kept = (wide_t)*g * ((1 << MOMENTUM_SHIFT) - 1) + dither;
+        *g = (gradient_t)(kept >> MOMENTUM_SHIFT);
         u += KG_DITHER_STEP;
     }
     p->gb[row] -= p->gb[row] >> MOMENTUM_SHIFT;
@@ -191,10 +217,14 @@ static void decay_gradients(const kg_parameter_u8_t *p, int32_t row, uint32_t u)
 
 static void survey_row(const kg_parameter_u8_t *p, int32_t row, layer_survey_t *survey) {
     const uint8_t *w = p->w + (size_t)row * (size_t)p->matrix.columns;
-    for (int32_t k = 0; k < p->matrix.columns; k++) {
-        survey_weight(survey, w[k], p->quant->w_zero);
+    int32_t zero = p->quant->w_zero;
+    row_survey_t seen = EMPTY_ROW;
+    for (const uint8_t *end = w + p->matrix.columns; w < end; w++) {
+        int32_t q = *w;
+        survey_range(&seen, q);
+        seen.squares += (uint32_t)((q - zero) * (q - zero));
     }
-    survey->rows++;
+    survey_add(survey, seen);
 }
 
 // A row without gradients, or with equal ones, is left as it is: no step, no drift.
@@ -207,7 +237,6 @@ static void update_row(const kg_parameter_u8_t *p, const kg_training_t *training
     if (m.deviation > 0.0f) {
         float per_unit = training->rate / (m.deviation * p->state->w_scale);
         step_weights(p, m, per_unit, row, u, survey);
-        survey->rows++;
         float unit = p->x_scale * p->x_scale * kg_exp2i(p->state->g_shift);
         kg_bias_step(&p->b[row], kg_round((float)p->gb[row] * per_unit / unit));
     } else {
@@ -245,9 +274,11 @@ static void requantise_weights(const kg_parameter_u8_t *p, const kg_training_t *
     int32_t zero = kg_clamp(kg_round(-low / scale), 0, 255);
     kg_requant_t factor = kg_requant_make(old_scale / scale * 65536.0f);
     uint32_t u = row_dither(p, training, REQUANTISE_STREAM, training->updates, 0);
-    for (int32_t i = 0; i < p->matrix.rows * p->matrix.columns; i++) {
-        int32_t value = kg_requant(p->w[i] - p->quant->w_zero, factor);
-        p->w[i] = (uint8_t)kg_clamp(zero + ((value + (int32_t)(u >> 16)) >> 16), 0, 255);
+    int32_t old_zero = p->quant->w_zero;
+    uint8_t *w = p->w;
+    for (const uint8_t *end = w + p->matrix.rows * p->matrix.columns; w < end; w++) {
+        int32_t value = kg_requant(*w - old_zero, factor);
+        *w = (uint8_t)kg_clamp(zero + ((value + (int32_t)(u >> 16)) >> 16), 0, 255);
         u += KG_DITHER_STEP;
     }
     for (int32_t row = 0; row < p->matrix.rows; row++) {

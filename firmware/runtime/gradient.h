@@ -22,6 +22,8 @@ kg_add_row_u8_fn kg_best_u8_add_row;
 kg_add_outer_u8_fn kg_best_u8_add_outer;
 kg_add_row_u8_fn kg_best_u8_add_row_host;
 kg_add_outer_u8_fn kg_best_u8_add_outer_host;
+kg_add_row_u8_fn kg_best_u8_add_row_dsp;
+kg_add_outer_u8_fn kg_best_u8_add_outer_dsp;
 
 // The same with buffers of 8 bits; of 32 bits, whose g_shift is always 0: sums are exact.
 kg_add_row_u8_fn kg_best_g8_u8_add_row;

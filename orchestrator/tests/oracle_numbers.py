@@ -69,7 +69,7 @@ def top_bits(numbers: Array, bits: int) -> Array:
 def narrow(value: Array, bits: int = 16) -> Array:
     """Saturate to the range of a gradient of so many bits."""
     largest = GRADIENT_LIMITS[bits]
-    return np.clip(value, -largest, largest)
+    return np.clip(value, -largest if bits == 32 else -largest - 1, largest)
 
 
 def multiply_15(value: Array, factor: F) -> Array:

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Recipe "best" for uint8 layers on Cortex-M4 and M7: the bits of best_u8.c, one long
+// multiplication for a product, its shift, its dither and the sum.
+//
+// With g above and the dither below in 64 bits, floor((sum + u) / 2^shift) is a carry: adding
+// sum * 2^(32 - shift) leaves the new g above.
+#include "ops/dsp.h"
+#include "runtime/dither.h"
+#include "runtime/gradient.h"
+
+#define SAMPLE_STREAM 0u  // as in best_u8.c
+#define WORD_SHIFT 8      // bytes 0 to 2 of a word can be shifted so far together
+
+static uint32_t row_dither(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row) {
+    uint32_t start =
+        kg_dither_start(training->seed, p->matrix.stream + SAMPLE_STREAM, training->samples);
+    return kg_dither_at(start, (uint32_t)(row * p->matrix.columns));
+}
+
+// saturate(g + floor((a * b + u) / 2^32))
+static inline int16_t add_product(int16_t g, uint32_t u, int32_t a, int32_t b) {
+    int64_t sum = (int64_t)((uint64_t)(uint32_t)g << 32 | u) + (int64_t)a * b;
+    return kg_ssat_half((int32_t)(sum >> 32));
+}
+
+void kg_best_u8_add_row_dsp(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row,
+                            const int32_t *sums, int32_t fraction) {
+    int32_t shift = p->state->g_shift + fraction;
+    if (shift < 2) {  // 2^(32 - shift) would not fit
+        kg_best_u8_add_row(p, training, row, sums, fraction);
+        return;
+    }
+    int16_t *g = (int16_t *)p->g + (size_t)row * (size_t)p->matrix.columns;
+    int32_t unit = (int32_t)(1u << (32 - shift));
+    uint32_t u = row_dither(p, training, row);
+    for (const int32_t *end = sums + p->matrix.columns; sums < end; g++) {
+        *g = add_product(*g, u, *sums++, unit);
+        u += KG_DITHER_STEP;
+    }
+}
+
+// The product of an error and an input, 32 - shift bits up: e is shifted as far as it fits, x the
+// rest.
+typedef struct {
+    int32_t e, x_shift;
+} factors_t;
+
+static factors_t factors_of(int32_t e, int32_t shift) {
+    uint32_t size = (uint32_t)(e < 0 ? -e : e);
+    int32_t up = 32 - shift;
+    int32_t most = __builtin_clz(size) - 1;
+    most = most < up ? most : up;
+    return (factors_t){(int32_t)((uint32_t)e << most), up - most};
+}
+
+// add_words: whole words of inputs, at least one, whose zero point is 0 and x_shift at most
+// WORD_SHIFT. Four inputs that are 0 change nothing, and are skipped.
+#ifdef __ARM_FEATURE_DSP
+
+#define ADD_ONE(number, to)                                                                        \
+    number "\n\t"                                                                                  \
+           "smlal %[low], %[high], %[e], %[value]\n\t"                                             \
+           "ssat %[high], #16, %[high]\n\t"                                                        \
+           "strh %[high], " to "\n\t"
+
+// By hand, as it takes all fourteen registers: compilers would load constants again and again.
+static void add_words(int16_t *g, uint32_t u, factors_t factors, const uint8_t *x, int32_t words) {
+    int32_t word, value, low, high;
+    __asm__ volatile(
+        "1:\n\t"
+        "ldr %[word], [%[x]], #4\n\t"
+        "cmp %[word], #0\n\t"
+        "beq 2f\n\t"
+        "lsr %[value], %[word], #24\n\t"
+        "lsl %[value], %[value], %[shift]\n\t"
+        "ldrsh %[high], [%[g], #6]\n\t" ADD_ONE(
+            "add %[low], %[u], %[three]",
+            "[%[g], #6]") "lsl %[word], %[word], %[shift]\n\t"
+                          "and %[value], %[mask], %[word], lsr #8\n\t"
+                          "ldrsh %[high], [%[g], #2]\n\t" ADD_ONE(
+                              "add %[low], %[u], %[one]",
+                              "[%[g], #2]") "and %[value], %[mask], %[word], lsr #16\n\t"
+                                            "ldrsh %[high], [%[g], #4]\n\t" ADD_ONE(
+                                                "add %[low], %[u], %[two]",
+                                                "[%[g], #4]") "and %[value], %[mask], %[word]\n\t"
+                                                              "ldrsh %[high], [%[g]]\n\t" ADD_ONE(
+                                                                  "mov %[low], %[u]",
+                                                                  "[%[g]], #8") "add %[u], %[u], "
+                                                                                "%[one]\n\t"
+                                                                                "add %[u], %[u], "
+                                                                                "%[three]\n\t"
+                                                                                "cmp %[g], "
+                                                                                "%[end]\n\t"
+                                                                                "bcc 1b\n\t"
+                                                                                "b 3f\n"
+                                                                                "2:\n\t"
+                                                                                "add %[g], %[g], "
+                                                                                "#8\n\t"
+                                                                                "add %[u], %[u], "
+                                                                                "%[one]\n\t"
+                                                                                "add %[u], %[u], "
+                                                                                "%[three]\n\t"
+                                                                                "cmp %[g], "
+                                                                                "%[end]\n\t"
+                                                                                "bcc 1b\n"
+                                                                                "3:"
+        : [word] "=&r"(word), [value] "=&r"(value), [low] "=&r"(low), [high] "=&r"(high),
+          [g] "+r"(g), [u] "+r"(u), [x] "+r"(x)
+        : [e] "r"(factors.e), [shift] "r"(factors.x_shift), [mask] "r"(0xffu << factors.x_shift),
+          [one] "r"(KG_DITHER_STEP), [two] "r"(2u * KG_DITHER_STEP),
+          [three] "r"(3u * KG_DITHER_STEP), [end] "r"(g + 4 * words)
+        : "cc", "memory");
+}
+
+#else
+
+static void add_words(int16_t *g, uint32_t u, factors_t factors, const uint8_t *x, int32_t words) {
+    for (int32_t k = 0; k < 4 * words; k++, u += KG_DITHER_STEP) {
+        g[k] = add_product(g[k], u, factors.e, (int32_t)((uint32_t)x[k] << factors.x_shift));
+    }
+}
+
+#endif
+
+static inline int16_t add_byte(int16_t g, uint32_t u, factors_t factors, int32_t x) {
+    return add_product(g, u, factors.e, (int32_t)((uint32_t)x << factors.x_shift));
+}
+
+// Any inputs, four at a time. An unknown step stays in a register: of a known one, compilers make
+// long chains of constants.
+static void add_bytes(int16_t *g, uint32_t u, factors_t factors, const uint8_t *x, int32_t count,
+                      int32_t zero) {
+    const uint8_t *end = x + count;
+    uint32_t step = KG_DITHER_STEP;
+    __asm__("" : "+r"(step));
+    for (; end - x >= 4; x += 4, g += 4) {
+        g[0] = add_byte(g[0], u, factors, x[0] - zero);
+        g[1] = add_byte(g[1], u += step, factors, x[1] - zero);
+        g[2] = add_byte(g[2], u += step, factors, x[2] - zero);
+        g[3] = add_byte(g[3], u += step, factors, x[3] - zero);
+        u += step;
+    }
+    for (; x < end; x++, g++) {
+        *g = add_byte(*g, u, factors, *x - zero);
+        u += step;
+    }
+}
+
+void kg_best_u8_add_outer_dsp(const kg_parameter_u8_t *p, const kg_training_t *training,
+                              int32_t row, const uint8_t *x, int32_t e, int32_t fraction) {
+    int16_t *g = (int16_t *)p->g + (size_t)row * (size_t)p->matrix.columns;
+    int32_t columns = p->matrix.columns;
+    int32_t zero = p->quant->x_zero;
+    uint32_t u = row_dither(p, training, row);
+    factors_t factors = factors_of(e, p->state->g_shift + fraction);
+    int32_t k = 0;
+    if (zero == 0 && factors.x_shift <= WORD_SHIFT && columns >= 4) {
+        add_words(g, u, factors, x, columns / 4);
+        k = columns & ~3;
+        u += (uint32_t)k * KG_DITHER_STEP;
+    }
+    add_bytes(g + k, u, factors, x + k, columns - k, zero);
+}
