@@ -138,6 +138,12 @@ void kg_block_hook(uc_engine *uc, uint64_t address, uint32_t size, void *user) {
     if (chip->profile != NULL) {
         kg_profile_block(chip, span.pc);
     }
+    if (chip->trace != NULL) {
+        kg_trace_block(chip, block);
+    }
+    if (chip->watch != NULL) {
+        kg_follow_stack(chip);
+    }
     if (chip->targets != NULL && chip->block->flow != KG_STRAIGHT) {
         chip->state.cycles += kg_predict(chip, span.pc);
     }

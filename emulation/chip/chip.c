@@ -70,6 +70,8 @@ void kg_chip_destroy(kg_chip_t *chip) {
     kg_wire_free(chip);
     kg_free_caches(chip);
     kg_free_profile(chip);
+    kg_free_watch(chip);
+    kg_free_trace(chip);
     free(chip->blocks);
     free(chip->steps);
     free(chip->variable);

@@ -218,6 +218,45 @@ typedef struct {
 KG_EXPORT bool kg_chip_profile(kg_chip_t *chip, const uint32_t *functions, uint32_t count);
 KG_EXPORT const kg_node_t *kg_chip_nodes(kg_chip_t *chip, uint32_t *count);
 
+// What is watched for: reads of bytes that nothing has written, and accesses that are not aligned.
+typedef enum { KG_FINDING_UNWRITTEN, KG_FINDING_UNALIGNED } kg_finding_kind_t;
+
+// One kind of finding in one basic block: the first address, and how often and how much in all.
+typedef struct {
+    uint32_t kind;  // kg_finding_kind_t
+    uint32_t pc;    // of the block
+    uint32_t address;
+    uint32_t bytes;
+    uint64_t count;
+} kg_finding_t;
+
+typedef struct {
+    uint32_t bytes;
+    uint32_t pc;  // of the block that was there
+} kg_stack_depth_t;
+
+typedef struct {
+    uint32_t base, size;
+} kg_span_of_memory_t;
+
+// Watch all accesses from `first` to `last` from now on (once; it makes the chip slow). `fresh`
+// memory counts as not written; so does the stack, which begins at `top`, below its pointer. False:
+// no memory, or watched already.
+KG_EXPORT bool kg_chip_watch(kg_chip_t *chip, uint32_t first, uint32_t last, uint32_t top,
+                             const kg_span_of_memory_t *fresh, uint32_t count);
+KG_EXPORT const kg_finding_t *kg_chip_findings(const kg_chip_t *chip, uint32_t *count);
+KG_EXPORT kg_stack_depth_t kg_chip_stack_depth(const kg_chip_t *chip);
+
+// A block that ran: the cycles before it, its first address and its length.
+typedef struct {
+    uint64_t cycles;
+    uint32_t pc, instructions;
+} kg_trace_entry_t;
+
+// Remember the last `room` blocks from now on. Entry n of all is at n % room.
+KG_EXPORT bool kg_chip_trace(kg_chip_t *chip, uint32_t room);
+KG_EXPORT const kg_trace_entry_t *kg_chip_trace_entries(const kg_chip_t *chip, uint64_t *count);
+
 // Counts by step number, KG_STEPS of them.
 KG_EXPORT const kg_step_count_t *kg_chip_steps(const kg_chip_t *chip);
 KG_EXPORT void kg_chip_reset_steps(kg_chip_t *chip);

@@ -128,6 +128,8 @@ typedef struct {
 } kg_wire_t;
 
 typedef struct kg_profile kg_profile_t;
+typedef struct kg_watch kg_watch_t;
+typedef struct kg_trace kg_trace_t;
 
 struct kg_chip {
     kg_settings_t settings;
@@ -165,6 +167,8 @@ struct kg_chip {
     uint32_t trace_enabled;  // DEMCR.TRCENA
     kg_wire_t wire;
     kg_profile_t *profile;  // NULL: nobody asked for one
+    kg_watch_t *watch;      // the same
+    kg_trace_t *trace;      // the same
     kg_step_count_t *steps;
     bool lap_started;
     uint64_t lap_instructions, lap_cycles;
@@ -202,6 +206,12 @@ bool kg_watch_variable(kg_chip_t *chip, kg_span_t span);
 // profile.c
 void kg_profile_block(kg_chip_t *chip, uint32_t pc);
 void kg_free_profile(kg_chip_t *chip);
+
+// watch.c and trace.c
+void kg_follow_stack(kg_chip_t *chip);
+void kg_free_watch(kg_chip_t *chip);
+void kg_trace_block(kg_chip_t *chip, const kg_block_t *block);
+void kg_free_trace(kg_chip_t *chip);
 
 // caches.c
 uint32_t kg_fetch(kg_chip_t *chip, const kg_block_t *block);

@@ -119,6 +119,13 @@ def code_pages(elf: Path, memory: Memory) -> tuple[int, int] | None:
     return (min(found), max(found)) if found else None
 
 
+def section_range(elf: Path, name: str) -> tuple[int, int]:
+    """Return the range (first, end) of a section; an empty one where there is none."""
+    with elf.open("rb") as stream:
+        section = _open(stream, elf).get_section_by_name(name)
+        return (0, 0) if section is None else (section["sh_addr"], section["sh_addr"] + section["sh_size"])
+
+
 def symbols(elf: Path) -> tuple[Symbol, ...]:
     """Return all functions and objects, by address; addresses of functions without the Thumb bit."""
     with elf.open("rb") as stream:

@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from kilograd import elf as elf_file
 from kilograd import flow, report
 from kilograd.build import build_firmware
 from kilograd.engines.builtin import BuiltinEngine
+from kilograd.errors import KilogradError
 from kilograd.link.session import Session
 from kilograd.material import load_material, teach
 from kilograd.platforms.board import load_board, with_code_in
@@ -23,10 +26,15 @@ if TYPE_CHECKING:
 
     from kilograd.console import Progress
     from kilograd.engines.base import StepCount
-    from kilograd.engines.builtin import Call
+    from kilograd.engines.builtin import Call, Ran
     from kilograd.experiment import Experiment
-    from kilograd.types import Program
+    from kilograd.lower import Lowered
+    from kilograd.platforms.board import Board
+    from kilograd.schedule import Schedule
+    from kilograd.types import Program, Samples
 
+TRACED_BLOCKS = 100_000
+"""A trace keeps so many blocks, the last ones: some megabytes of text."""
 SPEEDSCOPE = "https://www.speedscope.app/file-format-schema.json"
 
 
@@ -68,8 +76,20 @@ class Profile:
         return sum(function.cycles for function in self.functions)
 
 
-def profile(experiment: Experiment, *, out: Path, board: str, progress: Progress) -> Profile:
-    """Train one minibatch on a virtual board, and write its profile as collapsed stacks and for speedscope."""
+@dataclass(frozen=True)
+class Minibatch:
+    """One minibatch of an experiment, and the firmware that will train it."""
+
+    board: Board
+    folder: Path
+    lowered: Lowered
+    elf: Path
+    samples: Samples
+    schedule: Schedule
+
+
+def prepare(experiment: Experiment, out: Path, board: str, progress: Progress) -> Minibatch:
+    """Build the firmware of an experiment for a virtual board."""
     chip = with_code_in(load_board(board), experiment.run.code)
     material = teach(load_material(experiment, out, progress), experiment, out, progress)
     folder = out / chip.name
@@ -77,21 +97,63 @@ def profile(experiment: Experiment, *, out: Path, board: str, progress: Progress
         lowered = flow.lower_for(material, chip.core, folder)
         elf = build_firmware([lowered.source], chip, folder / "build")
     schedule = flow.schedule_for(experiment, material, most=experiment.train.batch)
-    samples = len(schedule.order)
+    return Minibatch(chip, folder, lowered, elf, material.train, schedule)
+
+
+def profile(experiment: Experiment, *, out: Path, board: str, progress: Progress, trace: Path | None = None) -> Profile:
+    """
+    Train one minibatch on a virtual board, and write its profile as collapsed stacks and for speedscope.
+
+    Args:
+        experiment: whose minibatch.
+        out: folder for everything that is made.
+        board: its name, or its folder.
+        progress: is told what goes on.
+        trace: a file for the last blocks that ran.
+
+    """
+    ready = prepare(experiment, out, board, progress)
+    samples, program = len(ready.schedule.order), ready.lowered.program
     with (
-        BuiltinEngine(elf, chip, time_limit_s=experiment.run.time_limit_s) as engine,
-        progress.task(f"profiling on {chip.name}", samples) as task,
+        BuiltinEngine(ready.elf, ready.board, time_limit_s=experiment.run.time_limit_s) as engine,
+        progress.task(f"profiling on {ready.board.name}", samples) as task,
     ):
         engine.start_profile()
         session = Session(engine)
         engine.reset_counts()
         engine.start_profile()
-        train(session, material.train, lowered.program.input_format, schedule, task.advance)
+        if trace is not None:
+            engine.start_trace(TRACED_BLOCKS)
+        train(session, ready.samples, program.input_format, ready.schedule, task.advance)
         calls, counts = engine.profile(), engine.step_counts()
-    files = (folder / "profile.collapsed", folder / "profile.speedscope.json")
+        if trace is not None:
+            write_trace(engine.trace(), ready.elf, trace)
+    files = (ready.folder / "profile.collapsed", ready.folder / "profile.speedscope.json")
     files[0].write_text(collapsed(calls), encoding="utf-8")
-    files[1].write_text(json.dumps(speedscope(calls, f"{experiment.name} on {chip.name}")), encoding="utf-8")
-    return Profile(chip.name, samples, functions(calls), tuple(_layers(lowered.program, counts)), files)
+    title = f"{experiment.name} on {ready.board.name}"
+    files[1].write_text(json.dumps(speedscope(calls, title)), encoding="utf-8")
+    files = files if trace is None else (*files, trace)
+    return Profile(ready.board.name, samples, functions(calls), tuple(_layers(program, counts)), files)
+
+
+def write_trace(ran: Sequence[Ran], elf: Path, path: Path) -> None:
+    """Write blocks as lines, the whole file or nothing: the cycles before, instructions, address, function."""
+    known = sorted(elf_file.functions(elf), key=lambda symbol: symbol.address)
+    starts = [symbol.address for symbol in known]
+
+    def line(block: Ran) -> str:
+        at = bisect_right(starts, block.address) - 1
+        offset = block.address - starts[at]
+        place = known[at].name + (f"+{offset:#x}" if offset else "")
+        return f"{block.cycles:>12} {block.instructions:>4} {block.address:#010x} {place}\n"
+
+    fresh = path.with_name(f"{path.name}.tmp")
+    try:
+        fresh.write_text("".join(map(line, ran)), encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise KilogradError(message, "choose another file for --trace") from error
 
 
 def functions(calls: Sequence[Call]) -> tuple[Function, ...]:

@@ -73,7 +73,11 @@ def test_a_firmware_that_hangs_is_stopped_and_named(
     [
         (3, "write_to_flash", r"write of 4 bytes to 0x[0-9a-f]{8} \(read-only memory\)"),
         (4, "call_nothing", r"(execution of 0x00000000|branch to an even address) .*"),
-        (5, "overflow_stack", r"stack overflow: access to 0x1fff[0-9a-f]{4}, below the stack"),
+        (
+            5,
+            "overflow_stack",
+            r"stack overflow: access to 0x1fff[0-9a-f]{4}, below .*: [\d,]+ bytes deep, 2,048 are there",
+        ),
     ],
 )
 def test_a_firmware_that_faults_reports_registers_symbol_and_line(

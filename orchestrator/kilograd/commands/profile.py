@@ -4,11 +4,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from kilograd import console
 from kilograd.commands import _common
 from kilograd.commands._options import Board, Json, Out, Quiet, Seed, Settings, Source
 
+Trace = Annotated[
+    Path | None, typer.Option("--trace", metavar="FILE", help="Write the last 100,000 basic blocks that ran.")
+]
 MOST = 25
 """Functions that people are shown; the files have all."""
 
@@ -19,6 +26,7 @@ def profile(
     out: Out = None,
     seed: Seed = None,
     settings: Settings = None,
+    trace: Trace = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -32,7 +40,8 @@ def profile(
 
     loaded = _common.load_experiment(experiment, [board], None, seed, settings)
     folder = _common.out_folder(out, loaded)
-    made = profiles.profile(loaded, out=folder, board=loaded.run.boards[0], progress=console.progress(quiet=quiet))
+    say = console.progress(quiet=quiet)
+    made = profiles.profile(loaded, out=folder, board=loaded.run.boards[0], progress=say, trace=trace)
     if as_json:
         _common.show(profiles.to_json(made))
         return

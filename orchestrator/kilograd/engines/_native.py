@@ -147,6 +147,30 @@ class StepCounts(Structure):
     _fields_ = tuple((name, c_uint64) for name in ("instructions", "cycles", "runs"))
 
 
+class Finding(Structure):
+    """What a watch has found in one block."""
+
+    _fields_ = (*((name, c_uint32) for name in ("kind", "pc", "address", "bytes")), ("count", c_uint64))
+
+
+class StackDepth(Structure):
+    """How deep the stack was, and where."""
+
+    _fields_ = (("bytes", c_uint32), ("pc", c_uint32))
+
+
+class MemorySpan(Structure):
+    """A piece of memory."""
+
+    _fields_ = (("base", c_uint32), ("size", c_uint32))
+
+
+class TraceEntry(Structure):
+    """A block that ran."""
+
+    _fields_ = (("cycles", c_uint64), ("pc", c_uint32), ("instructions", c_uint32))
+
+
 # Of each function: the type of its result, then those of its arguments.
 _FUNCTIONS = {
     "kg_chip_layout": (c_uint64,),
@@ -169,6 +193,11 @@ _FUNCTIONS = {
     "kg_chip_receive": (c_size_t, c_void_p, c_char_p, c_size_t),
     "kg_chip_profile": (c_bool, c_void_p, POINTER(c_uint32), c_uint32),
     "kg_chip_nodes": (POINTER(Node), c_void_p, POINTER(c_uint32)),
+    "kg_chip_watch": (c_bool, c_void_p, c_uint32, c_uint32, c_uint32, POINTER(MemorySpan), c_uint32),
+    "kg_chip_findings": (POINTER(Finding), c_void_p, POINTER(c_uint32)),
+    "kg_chip_stack_depth": (StackDepth, c_void_p),
+    "kg_chip_trace": (c_bool, c_void_p, c_uint32),
+    "kg_chip_trace_entries": (POINTER(TraceEntry), c_void_p, POINTER(c_uint64)),
     "kg_chip_steps": (POINTER(StepCounts), c_void_p),
     "kg_chip_reset_steps": (None, c_void_p),
 }

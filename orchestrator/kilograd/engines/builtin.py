@@ -19,7 +19,7 @@ from kilograd.errors import KilogradError
 from kilograd.platforms.timing import load_timing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from kilograd.platforms.board import Board, Lines, Memory, Peripheral
@@ -28,6 +28,8 @@ READ_BYTES = 1 << 16
 SLICES_PER_SECOND = 20
 """How often in a virtual second a run looks whether there is something to read."""
 
+FINDINGS = ("unwritten", "unaligned")
+"""kg_finding_kind_t."""
 LAP = "kg_trainer_lap"
 STUB = "Python.PythonPeripheral"
 
@@ -39,7 +41,7 @@ FAULTS = (
     "write of {size} bytes to {address:#010x} (read-only memory)",
     "execution of {address:#010x} (unmapped)",
     "execution of {address:#010x} (not executable)",
-    "stack overflow: access to {address:#010x}, below the stack",
+    "stack overflow: access to {address:#010x}, below the stack: {deep:,} bytes deep, {reserved:,} are there",
     "unaligned access",
     "undefined instruction",
     "branch to an even address (the Thumb bit is missing)",
@@ -49,6 +51,37 @@ FAULTS = (
     "DMA of {size} bytes at {address:#010x} (not RAM)",
     "kg_trainer_lap with step {value}, which is out of range",
 )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about accesses to memory, in one place of the firmware: bytes read unwritten, or not aligned."""
+
+    kind: str
+    where: str
+    """Function and line."""
+    address: int
+    """The first one."""
+    bytes: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a watch has seen."""
+
+    findings: tuple[Finding, ...]
+    stack_bytes: int
+    stack_where: str
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A basic block that ran: the cycles before it, its address and its instructions."""
+
+    cycles: int
+    address: int
+    instructions: int
 
 
 @dataclass(frozen=True)
@@ -80,6 +113,7 @@ class BuiltinEngine(EngineBase):
         """
         self._elf = elf
         self._functions: tuple[str, ...] = ()
+        self._traced = 0
         self._addresses: ctypes.Array[ctypes.c_uint32] | None = None
         self._ideal_memory = ideal_memory
         self._board = board
@@ -172,6 +206,46 @@ class BuiltinEngine(EngineBase):
             stacks.append((*stacks[node.parent], name) if stacks else ())
             calls.append(Call(stacks[-1], node.cycles, node.instructions, node.calls))
         return [call for call in calls if call.stack and call.instructions]
+
+    def start_watch(self, fresh: Sequence[tuple[int, int]]) -> None:
+        """
+        See every access to RAM from now on: reads of what nothing has written, and accesses that are not aligned.
+
+        Args:
+            fresh: ranges (first, end) whose bytes mean nothing yet; so do those below the stack pointer.
+
+        """
+        spans = (_native.MemorySpan * len(fresh))(*(_native.MemorySpan(first, end - first) for first, end in fresh))
+        ram, chip = self._board.ram, self._handle()
+        if not self._library.kg_chip_watch(chip, ram.base, ram.end - 1, self._stack_top(), spans, len(fresh)):
+            message = "the virtual chip's memory cannot be watched"
+            raise KilogradError(message, "it can be once, if the computer has the memory for it")
+
+    def watched(self) -> Watched:
+        """Return what was seen since `start_watch`."""
+        count = ctypes.c_uint32()
+        found = self._library.kg_chip_findings(self._handle(), ctypes.byref(count))
+        findings = tuple(
+            Finding(FINDINGS[one.kind], self._place(one.pc), one.address, one.bytes, one.count)
+            for one in (found[: count.value] if found else ())
+        )
+        depth = self._library.kg_chip_stack_depth(self._handle())
+        return Watched(findings, depth.bytes, self._place(depth.pc))
+
+    def start_trace(self, blocks: int) -> None:
+        """Remember the last so many blocks that run from now on."""
+        if not self._library.kg_chip_trace(self._handle(), blocks):
+            message = f"there is no memory for a trace of {blocks} blocks"
+            raise KilogradError(message)
+        self._traced = blocks
+
+    def trace(self) -> list[Ran]:
+        """Return the last blocks that ran, in order."""
+        count = ctypes.c_uint64()
+        entries = self._library.kg_chip_trace_entries(self._handle(), ctypes.byref(count))
+        first = max(count.value - self._traced, 0)
+        found = (entries[number % self._traced] for number in range(first, count.value))
+        return [Ran(entry.cycles, entry.pc, entry.instructions) for entry in found]
 
     def memory(self, address: int, count: int) -> bytes:
         """Return bytes of the chip's memory as they are now."""
@@ -297,12 +371,20 @@ class BuiltinEngine(EngineBase):
         taken = self._library.kg_chip_receive(self._handle(), buffer, READ_BYTES)
         return buffer.raw[:taken]
 
+    def _stack_top(self) -> int:
+        """Return where the stack begins: the first word of the vector table."""
+        return int.from_bytes(self.memory(self._board.vector_table, 4), "little")
+
     def _place(self, address: int) -> str:
         return _source.describe(self._elf, address)
 
     def _fault(self, fault: _native.Fault) -> KilogradError:
         what = FAULTS[fault.kind].format(
-            size=fault.size, address=fault.address, value=ctypes.c_int32(fault.value).value
+            size=fault.size,
+            address=fault.address,
+            value=ctypes.c_int32(fault.value).value,
+            deep=self._stack_top() - fault.address,
+            reserved=self._stack_top() - self._board.ram.base,
         )
         said = b""
         while more := self._receive():
