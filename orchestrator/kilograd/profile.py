@@ -132,8 +132,8 @@ def profile(experiment: Experiment, *, out: Path, board: str, progress: Progress
     files[0].write_text(collapsed(calls), encoding="utf-8")
     title = f"{experiment.name} on {ready.board.name}"
     files[1].write_text(json.dumps(speedscope(calls, title)), encoding="utf-8")
-    files = files if trace is None else (*files, trace)
-    return Profile(ready.board.name, samples, functions(calls), tuple(_layers(program, counts)), files)
+    written = files if trace is None else (*files, trace)
+    return Profile(ready.board.name, samples, functions(calls), tuple(_layers(program, counts)), written)
 
 
 def write_trace(ran: Sequence[Ran], elf: Path, path: Path) -> None:
