@@ -188,9 +188,9 @@ static void gather(const layer_t *layer, const uint8_t *x, int32_t u, int32_t v,
     for (; span.count > 0; h += dims->stride_height, span.c = 0) {
         int32_t part = dims->out_width - span.c;
         part = part < span.count ? part : span.count;
-        kg_panel_bytes(h >= 0 && h < dims->in_height ? x + h * dims->in_width : NULL,
-                       dims->in_width, span.c * dims->stride_width + v - dims->pad_left,
-                       dims->stride_width, part, (uint8_t)layer->quant->x_zero, to);
+        kg_panel_copy(h >= 0 && h < dims->in_height ? x + h * dims->in_width : NULL, dims->in_width,
+                      span.c * dims->stride_width + v - dims->pad_left, dims->stride_width, part,
+                      (uint8_t)layer->quant->x_zero, to);
         to += part;
         span.count -= part;
     }

@@ -102,32 +102,41 @@ static void make_stream(const layer_t *layer, const uint8_t *w, const int32_t *b
     }
 }
 
-// Pairs the line of element k of the fan-in with that before it.
-static void pair_lines(const layer_t *layer, int32_t k, int32_t count) {
-    if (k % 2 != 0) {
-        kg_panel_line(layer->bytes, layer->bytes + layer->tile, count, layer->quant->x_zero,
-                      layer->lines + k / 2 * KG_PANEL_POSITIONS,
-                      layer->panel.pairs * KG_PANEL_POSITIONS);
+// The `count` inputs of a row from c on: where they lie, or copied to `to` with zero points around
+// the row.
+static const uint8_t *inputs(const layer_t *layer, const uint8_t *row, int32_t c, int32_t count,
+                             uint8_t *to) {
+    int32_t width = layer->dims->in_width;
+    if (row != NULL && c >= 0 && c + count <= width) {
+        return row + c;
     }
+    kg_panel_copy(row, width, c, 1, count, (uint8_t)layer->quant->x_zero, to);
+    return to;
 }
 
 // The lines of `count` outputs: input row r and column c are those under the first taps of the
-// first. Lines that only fill up the last pairs repeat what lies there.
+// first. Where the fan-in ends before its pairs, the last inputs fill them.
 static void lay_tile(const layer_t *layer, const uint8_t *x, int32_t r, int32_t c, int32_t count) {
     const kg_conv_dims_t *dims = layer->dims;
+    int32_t zero = layer->quant->x_zero;
+    uint32_t *line = layer->lines;
+    const uint8_t *pair[2] = {layer->bytes, layer->bytes};
     int32_t k = 0;
     for (int32_t i = 0; i < dims->in_channels; i++, x += dims->in_height * dims->in_width) {
         for (int32_t h = r; h > r - layer->rows.count; h--) {
             const uint8_t *row = h >= 0 && h < dims->in_height ? x + h * dims->in_width : NULL;
             for (int32_t l = 0; l < layer->cols.count; l++, k++) {
-                kg_panel_bytes(row, dims->in_width, c - l, 1, count, (uint8_t)layer->quant->x_zero,
-                               layer->bytes + k % 2 * layer->tile);
-                pair_lines(layer, k, count);
+                pair[k & 1] =
+                    inputs(layer, row, c - l, count, layer->bytes + (k & 1) * layer->tile);
+                if ((k & 1) != 0) {
+                    kg_panel_line(pair[0], pair[1], count, zero, line, layer->panel.pitch);
+                    line += KG_PANEL_POSITIONS;
+                }
             }
         }
     }
-    for (; k < 2 * layer->panel.pairs; k++) {
-        pair_lines(layer, k, count);
+    for (k /= 2; k < layer->panel.pairs; k++, line += KG_PANEL_POSITIONS) {
+        kg_panel_line(pair[0], pair[1], count, zero, line, layer->panel.pitch);
     }
 }
 

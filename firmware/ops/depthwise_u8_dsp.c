@@ -18,7 +18,7 @@ typedef struct {
     const kg_conv_dims_t *dims;
     int32_t w_zero, x_zero;
     kg_rounding_t rounding;
-    bool overlapping;     // three by three taps, each row in two words: (0, 1), (1, 2)
+    bool threes;          // three by three taps, each row in two words: (0, 1), (1, 2)
     int32_t pairs;        // words of weights for one row of taps
     int32_t pitch, rows;  // of the band, in numbers
     int32_t outputs;      // rows of outputs that a band serves
@@ -34,8 +34,7 @@ static int32_t band_rows(const kg_conv_dims_t *dims, int32_t outputs) {
 static size_t plan(const kg_conv_dims_t *dims, void *scratch, layer_t *layer) {
     int32_t last = (dims->out_width + OUTPUTS - 1) / OUTPUTS * OUTPUTS - 1;
     layer->dims = dims;
-    layer->overlapping =
-        dims->kernel_height == 3 && dims->kernel_width == 3 && dims->stride_width == 1;
+    layer->threes = dims->kernel_height == 3 && dims->kernel_width == 3 && dims->stride_width <= 2;
     layer->pairs = (dims->kernel_width + 1) / 2;
     layer->pitch = (last * dims->stride_width + 2 * layer->pairs + 1) / 2 * 2;
     layer->outputs = 1;
@@ -61,7 +60,7 @@ static void pair_weights(const layer_t *layer, const uint8_t *w) {
     uint32_t *pair = layer->weights;
     for (int32_t u = 0; u < layer->dims->kernel_height; u++, w += width) {
         for (int32_t t = 0; t < layer->pairs; t++, pair++) {
-            int32_t v = layer->overlapping ? t : 2 * t;
+            int32_t v = layer->threes ? t : 2 * t;
             *pair = kg_halves(w[v] - layer->w_zero, v + 1 < width ? w[v + 1] - layer->w_zero : 0);
         }
     }
@@ -97,6 +96,9 @@ static void fill_band(const layer_t *layer, const uint8_t *x, int32_t r) {
     }
 }
 
+// Computes one row of outputs.
+typedef void forward_t(const layer_t *layer, const int16_t *from, int32_t b, uint8_t *y);
+
 // Adds three taps of one row to four outputs side by side.
 static inline void add_three(const int16_t *from, const uint32_t *w, int32_t *sums) {
     uint32_t first = kg_load_word(from);
@@ -108,9 +110,21 @@ static inline void add_three(const int16_t *from, const uint32_t *w, int32_t *su
     sums[3] = kg_smlatb(middle, w[0], kg_smlad(last, w[1], sums[3]));
 }
 
+// The same at a stride of two.
+static inline void add_three_by_2(const int16_t *from, const uint32_t *w, int32_t *sums) {
+    uint32_t first = kg_load_word(from);
+    uint32_t second = kg_load_word(from + 2);
+    sums[0] = kg_smlabt(second, w[1], kg_smlad(first, w[0], sums[0]));
+    first = kg_load_word(from + 4);
+    sums[1] = kg_smlabt(first, w[1], kg_smlad(second, w[0], sums[1]));
+    second = kg_load_word(from + 6);
+    sums[2] = kg_smlabt(second, w[1], kg_smlad(first, w[0], sums[2]));
+    first = kg_load_word(from + 8);
+    sums[3] = kg_smlabt(first, w[1], kg_smlad(second, w[0], sums[3]));
+}
+
 // One row of outputs from three rows of three taps; `from` is the first row under it.
-__attribute__((noinline)) static void forward_3x3(const layer_t *layer, const int16_t *from,
-                                                  int32_t b, uint8_t *y) {
+static void forward_3x3(const layer_t *layer, const int16_t *from, int32_t b, uint8_t *y) {
     const uint32_t *w = layer->weights;
     int32_t pitch = layer->pitch;
     for (int32_t left = layer->dims->out_width; left > 0; left -= OUTPUTS, y += OUTPUTS) {
@@ -121,6 +135,20 @@ __attribute__((noinline)) static void forward_3x3(const layer_t *layer, const in
         kg_round_four(&layer->rounding, sums[0], sums[1], sums[2], sums[3],
                       left < OUTPUTS ? left : OUTPUTS, y);
         from += OUTPUTS;
+    }
+}
+
+static void forward_3x3_by_2(const layer_t *layer, const int16_t *from, int32_t b, uint8_t *y) {
+    const uint32_t *w = layer->weights;
+    int32_t pitch = layer->pitch;
+    for (int32_t left = layer->dims->out_width; left > 0; left -= OUTPUTS, y += OUTPUTS) {
+        int32_t sums[OUTPUTS] = {b, b, b, b};
+        add_three_by_2(from, w, sums);
+        add_three_by_2(from + pitch, w + 2, sums);
+        add_three_by_2(from + 2 * pitch, w + 4, sums);
+        kg_round_four(&layer->rounding, sums[0], sums[1], sums[2], sums[3],
+                      left < OUTPUTS ? left : OUTPUTS, y);
+        from += 2 * OUTPUTS;
     }
 }
 
@@ -140,8 +168,7 @@ static inline void add_taps(const layer_t *layer, const int16_t *from, int32_t *
 }
 
 // One row of outputs; `from` is the first row under it.
-__attribute__((noinline)) static void forward_row(const layer_t *layer, const int16_t *from,
-                                                  int32_t b, uint8_t *y) {
+static void forward_row(const layer_t *layer, const int16_t *from, int32_t b, uint8_t *y) {
     int32_t step = OUTPUTS * layer->dims->stride_width;
     for (int32_t left = layer->dims->out_width; left > 0; left -= OUTPUTS, y += OUTPUTS) {
         int32_t sums[OUTPUTS] = {b, b, b, b};
@@ -161,6 +188,9 @@ void kg_depthwise_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x, c
     layer.w_zero = quant->w_zero;
     layer.rounding = kg_rounding(quant->forward, quant->y_zero, quant->y_min, quant->y_max);
     memset(layer.band, 0, (size_t)(layer.pitch * layer.rows) * sizeof *layer.band);
+    forward_t *forward = !layer.threes             ? forward_row
+                         : dims->stride_width == 1 ? forward_3x3
+                                                   : forward_3x3_by_2;
     for (int32_t i = 0; i < dims->groups; i++) {
         pair_weights(&layer, w);
         for (int32_t r = 0; r < dims->out_height; r++, y += dims->out_width) {
@@ -169,11 +199,7 @@ void kg_depthwise_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x, c
                 fill_band(&layer, x, r);
             }
             const int16_t *from = layer.band + row * dims->stride_height * layer.pitch;
-            if (layer.overlapping) {
-                forward_3x3(&layer, from, b[i], y);
-            } else {
-                forward_row(&layer, from, b[i], y);
-            }
+            forward(&layer, from, b[i], y);
         }
         w += kg_conv_columns(dims);
         x += dims->in_height * dims->in_width;

@@ -110,6 +110,13 @@ static inline uint32_t kg_add_bytes(uint32_t a, uint32_t sum) {
     return __usada8(a, 0, sum);
 }
 
+// the larger of each half, without sign
+static inline uint32_t kg_umax16(uint32_t a, uint32_t b) {
+    uint32_t result;
+    __asm__("usub16 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(result) : "r"(a), "r"(b) : "cc");
+    return result;
+}
+
 // sum + the upper word of a * b, rounded down
 static inline int32_t kg_smmla(int32_t a, int32_t b, int32_t sum) {
     int32_t result;
@@ -232,6 +239,12 @@ static inline int16_t kg_ssat_half(int32_t a) {
 
 static inline uint32_t kg_add_bytes(uint32_t a, uint32_t sum) {
     return sum + (a & 0xffu) + (a >> 8 & 0xffu) + (a >> 16 & 0xffu) + (a >> 24);
+}
+
+static inline uint32_t kg_umax16(uint32_t a, uint32_t b) {
+    uint32_t bottom = (a & 0xffffu) > (b & 0xffffu) ? a : b;
+    uint32_t top = a >> 16 > b >> 16 ? a : b;
+    return (bottom & 0xffffu) | (top & 0xffff0000u);
 }
 
 static inline int32_t kg_smmla(int32_t a, int32_t b, int32_t sum) {

@@ -19,6 +19,10 @@ void kg_max_pool_u8_backward(const kg_pool_dims_t *dims, const uint8_t *e, const
 void kg_max_pool_f32_backward(const kg_pool_dims_t *dims, const float *e, const uint8_t *argmax,
                               float *dx);
 
+// The same for cores with the DSP extension.
+void kg_max_pool_u8_forward_dsp(const kg_pool_dims_t *dims, const uint8_t *x, uint8_t *y,
+                                uint8_t *argmax);
+
 // The same for the host.
 void kg_max_pool_u8_forward_host(const kg_pool_dims_t *dims, const uint8_t *x, uint8_t *y,
                                  uint8_t *argmax);

@@ -59,10 +59,10 @@ static inline int32_t kg_panel_tile(int32_t positions, int32_t pairs) {
     return fit < all ? fit : all;
 }
 
-// Writes what a row shows at first, first + step ...: `count` bytes, zero points where that is not
-// one of its `width` bytes. row may be NULL: all of them.
-void kg_panel_bytes(const uint8_t *row, int32_t width, int32_t first, int32_t step, int32_t count,
-                    uint8_t zero, uint8_t *to);
+// Copies what a row shows at first, first + step ...: `count` bytes, zero points where that is not
+// one of its `width` bytes. row may be NULL: all zero points.
+void kg_panel_copy(const uint8_t *row, int32_t width, int32_t first, int32_t step, int32_t count,
+                   uint8_t zero, uint8_t *to);
 
 // Writes count words: (a[j] - zero, b[j] - zero). Four in a row lie together, the next four lie
 // `step` words behind their start.

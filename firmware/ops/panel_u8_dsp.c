@@ -26,8 +26,8 @@ void kg_panel_line(const uint8_t *a, const uint8_t *b, int32_t count, int32_t ze
     }
 }
 
-void kg_panel_bytes(const uint8_t *row, int32_t width, int32_t first, int32_t step, int32_t count,
-                    uint8_t zero, uint8_t *to) {
+void kg_panel_copy(const uint8_t *row, int32_t width, int32_t first, int32_t step, int32_t count,
+                   uint8_t zero, uint8_t *to) {
     uint8_t *end = to + count;
     int32_t inside = row == NULL ? 0 : width;
     first = row == NULL ? 0 : first;

@@ -44,6 +44,7 @@ SHAPES = {
     "groups": Window(6, 6, 5, 4, 3, 3, pads=(1, 1, 1, 1), groups=2),
     "depthwise": Window(5, 7, 6, 5, 3, 3, pads=(1, 1, 1, 1), groups=5),
     "depthwise, two outputs each, stride 2": Window(4, 7, 9, 8, 3, 3, 2, 2, (1, 1, 1, 1), groups=4),
+    "depthwise, stride 2": Window(5, 9, 11, 5, 3, 3, 2, 2, (1, 1, 1, 1), groups=5),
     "depthwise, five wide": Window(3, 6, 9, 3, 5, 5, pads=(2, 2, 2, 2), groups=3),
     "depthwise, many rows": Window(3, 41, 33, 3, 3, 3, pads=(1, 1, 1, 1), groups=3),
     "row": Window(3, 1, 30, 4, 1, 7, 1, 2, (0, 3, 0, 3)),

@@ -10,7 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import Array, AveragePoolQuant, Output, Requant, Window, call, inside, padded, requant, to_error, under_tap
+from kernels import (
+    BOARDS,
+    Array,
+    AveragePoolQuant,
+    Output,
+    Requant,
+    Window,
+    call,
+    call_on_board,
+    inside,
+    padded,
+    requant,
+    to_error,
+    under_tap,
+)
 
 SHAPES = {
     "halving": Window(3, 6, 8, 3, 2, 2, 2, 2),
@@ -27,6 +41,11 @@ SHAPES = {
     "asymmetric pads": Window(2, 5, 6, 2, 3, 4, 2, 3, (0, 2, 2, 1)),
 }
 ALL_SHAPES = pytest.mark.parametrize("window", SHAPES.values(), ids=SHAPES.keys())
+VARIANTS = pytest.mark.parametrize(
+    ("variant", "backward", "board"),
+    [("_host", "_host", None), *(("_dsp", "", board) for board in (None, *BOARDS["_dsp"]))],
+    ids=str,
+)
 DTYPES = pytest.mark.parametrize("dtype", [np.uint8, np.float32], ids=["u8", "f32"])
 
 
@@ -48,10 +67,12 @@ def taps(window: Window) -> list[tuple[int, int]]:
     return list(product(range(window.kernel_height), range(window.kernel_width)))
 
 
-def check_max_pool(window: Window, dtype: type, seed: int, variant: str = "") -> None:
+def check_max_pool(
+    window: Window, dtype: type, seed: int, variant: str = "", backward: str = "", board: str | None = None
+) -> None:
     """Compare forward and backward; few distinct values make many ties, extreme errors make clamps."""
     rng = np.random.default_rng(seed)
-    x = rng.integers(0, 5, window.x_shape).astype(dtype)
+    x = (rng.integers(0, 5, window.x_shape) + rng.choice([0, 126, 251])).astype(dtype)
     e = rng.integers(0, 256, window.y_shape).astype(dtype)
     suffix, zero = ("u8", 128) if dtype is np.uint8 else ("f32", 0)
     maps = padded(window, x.astype(np.float64), fill=-np.inf)
@@ -64,24 +85,29 @@ def check_max_pool(window: Window, dtype: type, seed: int, variant: str = "") ->
     dx = inside(window, summed) + zero
 
     y, argmax, got = Output(window.y_shape, dtype), Output(window.y_shape, np.uint8), Output(window.x_shape, dtype)
-    call(f"kg_max_pool_{suffix}_forward{variant}", window.pool(), x, y, argmax)
-    call(f"kg_max_pool_{suffix}_backward{variant}", window.pool(), e, argmax, got)
+    forward = (f"kg_max_pool_{suffix}_forward{variant}", window.pool(), x, y, argmax)
+    _ = call(*forward) if board is None else call_on_board(board, variant, *forward)
+    call(f"kg_max_pool_{suffix}_backward{backward}", window.pool(), e, argmax, got)
     np.testing.assert_array_equal(y.array, seen.max(axis=0))
     np.testing.assert_array_equal(argmax.array, winners)
     np.testing.assert_array_equal(got.array, np.clip(dx, 0, 255) if dtype is np.uint8 else dx)
 
 
+@VARIANTS
 @ALL_SHAPES
-def test_max_pool_of_the_host_means_the_same(window: Window) -> None:
+def test_fast_max_pool_means_the_same(variant: str, backward: str, board: str | None, window: Window) -> None:
     """Squares of two by two, and whatever is nearly that."""
-    check_max_pool(window, np.uint8, seed=2, variant="_host")
+    check_max_pool(window, np.uint8, 2, variant, backward, board)
 
 
+@VARIANTS
 @settings(max_examples=60, deadline=None)
 @given(window=windows(), seed=st.integers(0, 1 << 30))
-def test_max_pool_of_the_host_means_the_same_on_any_shape(window: Window, seed: int) -> None:
-    """The host's own code is for some shapes only."""
-    check_max_pool(window, np.uint8, seed, variant="_host")
+def test_fast_max_pool_means_the_same_on_any_shape(
+    variant: str, backward: str, board: str | None, window: Window, seed: int
+) -> None:
+    """Fast code is for some shapes only."""
+    check_max_pool(window, np.uint8, seed, variant, backward, board)
 
 
 @DTYPES

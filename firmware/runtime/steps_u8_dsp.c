@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+// Step functions of uint8 layers whose kernels have a variant for cores with the DSP extension.
+#include "runtime/steps_u8.h"
+
+void kg_step_max_pool_u8_dsp(const void *args, kg_training_t *training) {
+    const kg_max_pool_u8_t *a = args;
+    (void)training;
+    kg_max_pool_u8_forward_dsp(a->dims, a->x, a->y, a->argmax);
+}
