@@ -38,7 +38,7 @@ def reproduce(
     where it was. Curves and heat maps of the gradients are drawn into the folder.
     """
     from kilograd.errors import CheckFailedError
-    from kilograd.reproduce import definition, pictures, result, run
+    from kilograd.reproduce import definition, limits, pictures, result, run
 
     table = definition.select(definition.load_table(name, quick=quick), definition.parse_columns(only or []))
     folder = (out or Path("build") / "reproduce" / table.name).absolute()
@@ -48,4 +48,4 @@ def reproduce(
     _common.show(result.table_json(table.name, rows) if as_json else result.printed_table(table.title, rows))
     if not quick:
         hint = "more seeds tell chance from defects: --seeds"
-        _common.fail([CheckFailedError(text, hint) for text in run.shortfalls(rows)])
+        _common.fail([CheckFailedError(text, hint) for text in limits.shortfalls(rows)])

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,14 @@ class Block(_Strict):
     """What the authors reached, per cent by configuration."""
     at_least: Percent = {}
     """What our own must reach, per cent by configuration."""
+    within: Percent = {}
+    """Points that a configuration may lose against the float32 row beside it."""
+    within_dense: Percent = {}
+    """Points that sparse rows may lose against the dense one beside them, by configuration."""
+    bound_at_most: Percent = {}
+    """Of an autoencoder: nats that the negative ELBO may have, by configuration."""
+    bound_within: Percent = {}
+    """Of an autoencoder: per cent that the negative ELBO may lie above that of the float32 row beside it."""
 
 
 _KEYS = tuple(field.alias or name for name, field in Block.model_fields.items())
@@ -66,6 +74,17 @@ class Definition(_Strict):
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a row must reach, where something is asked of it: see the block's members of the same names."""
+
+    at_least: float | None = None
+    within: float | None = None
+    within_dense: float | None = None
+    bound_at_most: float | None = None
+    bound_within: float | None = None
+
+
+@dataclass(frozen=True)
 class Row:
     """One row to fill: an experiment, to be run with several seeds."""
 
@@ -76,7 +95,7 @@ class Row:
     source: str
     changes: dict[str, object]
     paper: float | None
-    at_least: float | None
+    limits: Limits
     labels: int | None = None
     """Of an autoencoder: labels per class of the classifier that the row tells of."""
 
@@ -89,6 +108,12 @@ class Row:
     def data(self) -> str:
         """Return the data set, and how many labels of it are used where that is what rows differ in."""
         return self.dataset if self.labels is None else f"{self.dataset}, {self.labels} labels per class"
+
+    def beside(self, other: Row, key: str) -> bool:
+        """Tell whether two rows differ in one setting only, such as `train.configuration`."""
+        return (self.source, self.recipe, self.labels) == (other.source, other.recipe, other.labels) and (
+            {**self.changes, key: None} == {**other.changes, key: None}
+        )
 
     def experiment(self, seed: int) -> experiments.Experiment:
         """Return the experiment of one seed."""
@@ -184,9 +209,13 @@ def _rows(block: Block, small: dict[str, object]) -> list[Row]:
             changes["classifier.labels_per_class"] = list(block.labels_per_class)
         dataset = experiments.load_experiment(block.experiment, changes).data.name
         title = f"{recipe}, {block.label}" if block.label else recipe
-        target, floor = block.paper.get(configuration), block.at_least.get(configuration)
+        target, limits = block.paper.get(configuration), _limits(block, configuration)
         rows += [
-            Row(dataset, configuration, title, share, block.experiment, changes, target, floor, labels)
+            Row(dataset, configuration, title, share, block.experiment, changes, target, limits, labels)
             for labels in block.labels_per_class or (None,)
         ]
     return rows
+
+
+def _limits(block: Block, configuration: str) -> Limits:
+    return Limits(**{member.name: getattr(block, member.name).get(configuration) for member in fields(Limits)})

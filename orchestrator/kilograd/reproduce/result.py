@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table as Printed
 
 from kilograd.report import UNKNOWN, to_json
+from kilograd.reproduce.limits import limits_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,16 +43,17 @@ def table_json(name: str, rows: Sequence[FilledRow]) -> str:
 def printed_table(title: str, rows: Sequence[FilledRow]) -> Printed:
     """Return the table for people; columns that would be empty are left out."""
     table = Printed(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    targets = any(filled.row.at_least is not None for filled in rows)
+    limits = {id(filled): limits_of(filled, rows) for filled in rows}
+    targets = any(limits.values())
     bounds = any(filled.bound is not None for filled in rows)
     for name in ("data", "configuration", "recipe"):
         table.add_column(name, no_wrap=True)
-    extra = (*(("at least",) if targets else ()), *(("-ELBO, nats",) if bounds else ()))
+    extra = (*(("limits",) if targets else ()), *(("-ELBO, nats",) if bounds else ()))
     for name in ("lambda_min", "accuracy", "sd", "seeds", "authors", *extra):
         table.add_column(name, justify="right", no_wrap=True)
     for filled in rows:
         row = filled.row
-        target = (_percent(row.at_least, 1) + (" missed" if filled.falls_short else ""),) if targets else ()
+        target = (", ".join(map(str, limits[id(filled)])) or UNKNOWN,) if targets else ()
         bound = (UNKNOWN if filled.bound is None else f"{filled.bound:.2f}",) if bounds else ()
         table.add_row(
             row.data, row.configuration, row.recipe, f"{row.lambda_min:g}", _percent(100 * filled.mean, 2),

@@ -14,7 +14,6 @@ from kilograd.reproduce.job import Outcome, run_job
 from kilograd.workers import workers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -55,11 +54,6 @@ class FilledRow:
         """Return the standard deviation over the seeds (of a sample); None for a single one."""
         return statistics.stdev(self.shares) if len(self.shares) > 1 else None
 
-    @property
-    def falls_short(self) -> bool:
-        """Tell whether the row misses what it must reach."""
-        return self.row.at_least is not None and 100 * self.mean < self.row.at_least
-
 
 def fill(table: Table, seeds: int, out: Path, progress: Progress) -> list[FilledRow]:
     """Return the table's rows with the outcomes of the seeds 1 to `seeds`."""
@@ -87,13 +81,3 @@ def fill(table: Table, seeds: int, out: Path, progress: Progress) -> list[Filled
                 runs[key] = pool.submit(run, *job, shown)
         outcomes = [tuple(runs[job[1].model_dump_json()].result() for job in jobs) for jobs in wanted]
     return [FilledRow(row, done) for row, done in zip(table.rows, outcomes, strict=True)]
-
-
-def shortfalls(rows: Sequence[FilledRow]) -> list[str]:
-    """Return a sentence for each row that misses what it must reach."""
-    return [
-        f"{filled.row.data} {filled.row.configuration} {filled.row.recipe} {filled.row.lambda_min:g}: "
-        f"{100 * filled.mean:.2f} % is less than {filled.row.at_least:g} %"
-        for filled in rows
-        if filled.falls_short
-    ]
