@@ -35,8 +35,10 @@ class Place:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --update-golden."""
+    """Add --update-golden, and how much of the matrix of same bits is compared."""
     parser.addoption("--update-golden", action="store_true", help="rewrite golden files and generated parts of docs")
+    parser.addoption("--matrix", choices=("sample", "pairs", "all"), default="sample", help="cells of the matrix")
+    parser.addoption("--steps", type=int, default=8, help="training samples in each cell of the matrix")
 
 
 @pytest.fixture

@@ -50,9 +50,9 @@ class Block(_Strict):
     paper: Percent = {}
     """What the authors reached, per cent by configuration."""
     at_least: Percent = {}
-    """What our own must reach, per cent by configuration."""
+    """What our own dense rows must reach, per cent by configuration."""
     within: Percent = {}
-    """Points that a configuration may lose against the float32 row beside it."""
+    """Points that a configuration's dense rows may lose against the float32 row beside them."""
     within_dense: Percent = {}
     """Points that sparse rows may lose against the dense one beside them, by configuration."""
     bound_at_most: Percent = {}

@@ -57,13 +57,14 @@ def _sentence(limit: Limit) -> str:
 
 def _accuracies(filled: FilledRow, rows: Sequence[FilledRow]) -> Iterator[Limit]:
     wanted, found = filled.row.limits, 100 * filled.mean
-    if wanted.at_least is not None:
+    dense = filled.row.lambda_min >= 1
+    if wanted.at_least is not None and dense:
         yield Limit(wanted.at_least, found, bound=False, reason="at least")
-    if wanted.within is not None:
+    if wanted.within is not None and dense:
         for other in _beside(filled, rows, "train.configuration", "float32"):
             reason = f"float32 less {wanted.within:g}"
             yield Limit(round(100 * other.mean - wanted.within, 2), found, bound=False, reason=reason)
-    if wanted.within_dense is not None and filled.row.lambda_min < 1:
+    if wanted.within_dense is not None and not dense:
         for other in _beside(filled, rows, "train.lambda_min", None):
             reason = f"dense less {wanted.within_dense:g}"
             yield Limit(round(100 * other.mean - wanted.within_dense, 2), found, bound=False, reason=reason)
