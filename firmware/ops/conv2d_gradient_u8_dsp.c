@@ -179,7 +179,10 @@ void kg_conv2d_u8_weight_gradient_dsp(const kg_conv_dims_t *dims, const uint8_t 
 }
 
 size_t kg_conv2d_u8_input_gradient_dsp_scratch_bytes(const kg_conv_dims_t *dims) {
-    size_t bytes = kg_conv_is_depthwise(dims) ? 0 : kg_gather_u8_scratch_bytes(dims);
+    if (kg_conv_is_depthwise(dims)) {
+        return kg_depthwise_u8_input_gradient_dsp_scratch_bytes(dims);
+    }
+    size_t bytes = kg_gather_u8_scratch_bytes(dims);
     return bytes != 0 ? bytes : kg_conv2d_u8_input_gradient_scratch_bytes(dims);
 }
 
@@ -187,7 +190,10 @@ int32_t kg_conv2d_u8_input_gradient_dsp(const kg_conv_dims_t *dims, const uint8_
                                         const kg_kept_t *kept, const uint8_t *w,
                                         const kg_conv_quant_t *quant, const uint8_t *mask,
                                         uint8_t *dx, void *scratch) {
-    if (kg_conv_is_depthwise(dims) || kg_gather_u8_scratch_bytes(dims) == 0) {
+    if (kg_conv_is_depthwise(dims)) {
+        return kg_depthwise_u8_input_gradient_dsp(dims, e, kept, w, quant, mask, dx, scratch);
+    }
+    if (kg_gather_u8_scratch_bytes(dims) == 0) {
         return kg_conv2d_u8_input_gradient(dims, e, kept, w, quant, mask, dx, scratch);
     }
     return kg_gather_u8(dims, false, e, kept, w, quant, mask, dx, scratch);

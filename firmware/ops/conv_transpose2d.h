@@ -51,6 +51,11 @@ void kg_conv_transpose2d_f32_input_gradient(const kg_conv_dims_t *dims, const fl
                                             const float *mask, float *dx, void *scratch);
 
 // The same for cores with the DSP extension.
+size_t kg_conv_transpose2d_u8_input_gradient_dsp_scratch_bytes(const kg_conv_dims_t *dims);
+int32_t kg_conv_transpose2d_u8_input_gradient_dsp(const kg_conv_dims_t *dims, const uint8_t *e,
+                                                  const kg_kept_t *kept, const uint8_t *w,
+                                                  const kg_conv_quant_t *quant, const uint8_t *mask,
+                                                  uint8_t *dx, void *scratch);
 size_t kg_conv_transpose2d_u8_forward_dsp_scratch_bytes(const kg_conv_dims_t *dims);
 void kg_conv_transpose2d_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x,
                                         const uint8_t *w, const int32_t *b,

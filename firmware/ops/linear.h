@@ -45,6 +45,11 @@ void kg_linear_f32_input_gradient(const kg_conv_dims_t *dims, const float *e, co
                                   const float *w, const float *mask, float *dx, void *scratch);
 
 // The same for cores with the DSP extension.
+size_t kg_linear_u8_input_gradient_dsp_scratch_bytes(const kg_conv_dims_t *dims);
+int32_t kg_linear_u8_input_gradient_dsp(const kg_conv_dims_t *dims, const uint8_t *e,
+                                        const kg_kept_t *kept, const uint8_t *w,
+                                        const kg_conv_quant_t *quant, const uint8_t *mask,
+                                        uint8_t *dx, void *scratch);
 size_t kg_linear_u8_forward_dsp_scratch_bytes(const kg_conv_dims_t *dims);
 void kg_linear_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
                               const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,

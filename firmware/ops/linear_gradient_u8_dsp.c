@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// Input gradient of a fully connected layer in uint8 for Cortex-M4 and M7: the bits of linear_u8.c.
+//
+// Two of the four weights of a word stay in their places under a mask, 24 bits apart: UMLAL adds
+// error * weight for both at once, as pairs_dsp.h says. It knows no sign, so errors below zero have
+// a list, and a sum, of their own.
+#include "ops/dsp.h"
+#include "ops/error.h"
+#include "ops/linear.h"
+#include "ops/pairs_dsp.h"
+#include "ops/rounding_dsp.h"
+
+#define OUTER_BYTES 0xff0000ffu
+
+size_t kg_linear_u8_input_gradient_dsp_scratch_bytes(const kg_conv_dims_t *dims) {
+    return (size_t)dims->out_channels * sizeof(kg_tap_t);
+}
+
+// Magnitudes of the errors of kept rows, times their factors, with the start of the row: those
+// above zero from the start of scratch on, those below before its end.
+typedef struct {
+    kg_tap_list_t above, below;
+    int32_t total, weight;  // sums of errors, and of magnitudes
+} errors_t;
+
+static errors_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e, const kg_kept_t *kept,
+                            kg_tap_t *taps) {
+    kg_tap_t *above = taps;
+    kg_tap_t *last = taps + dims->out_channels;
+    kg_tap_t *below = last;
+    int32_t total = 0;
+    int32_t weight = 0;
+    for (int32_t j = 0; j < kg_kept_count(kept, dims->out_channels); j++) {
+        kg_kept_row_t row = kg_kept_at(kept, j);
+        int32_t value = (e[row.row] - KG_ERROR_ZERO) * row.factor;
+        int32_t offset = row.row * dims->in_channels;
+        total += value;
+        if (value > 0) {
+            *above++ = (kg_tap_t){offset, value};
+            weight += value;
+        } else if (value < 0) {
+            *--below = (kg_tap_t){offset, -value};
+            weight -= value;
+        }
+    }
+    return (errors_t){{taps, above}, {below, last}, total, weight};
+}
+
+// Sums of bytes 0 and 3, and of bytes 2 and 1, of the words that a list meets.
+typedef struct {
+    uint64_t outer, inner;
+} sums_t;
+
+// Adds one tap and moves on to the next.
+static inline const kg_tap_t *add_tap(sums_t *sums, const kg_tap_t *tap, const uint8_t *w) {
+#ifdef __ARM_FEATURE_DSP
+    uint32_t word, value, at;
+    __asm__("ldrd %[at], %[value], [%[tap]], #8\n\t"
+            "ldr %[word], [%[w], %[at]]\n\t"
+            "and %[at], %[mask], %[word]\n\t"
+            "umlal %Q[outer], %R[outer], %[value], %[at]\n\t"
+            "and %[at], %[mask], %[word], ror #16\n\t"
+            "umlal %Q[inner], %R[inner], %[value], %[at]"
+            : [outer] "+r"(sums->outer), [inner] "+r"(sums->inner), [tap] "+r"(tap),
+              [word] "=&r"(word), [value] "=&r"(value), [at] "=&r"(at)
+            : [w] "r"(w), [mask] "r"(OUTER_BYTES)
+            : "memory");
+    return tap;
+#else
+    uint32_t word = kg_load_word(w + tap->offset);
+    uint32_t value = (uint32_t)tap->value;
+    sums->outer += (uint64_t)value * (word & OUTER_BYTES);
+    sums->inner += (uint64_t)value * ((word >> 16 | word << 16) & OUTER_BYTES);
+    return tap + 1;
+#endif
+}
+
+static inline sums_t add_list(sums_t sums, kg_tap_list_t list, const uint8_t *w) {
+    const kg_tap_t *tap = list.first;
+    while (((list.end - tap) & 3) != 0) {
+        tap = add_tap(&sums, tap, w);
+    }
+    while (tap < list.end) {
+        tap = add_tap(&sums, tap, w);
+        tap = add_tap(&sums, tap, w);
+        tap = add_tap(&sums, tap, w);
+        tap = add_tap(&sums, tap, w);
+    }
+    return sums;
+}
+
+// The sums of four inputs. Not inlined: what surrounds it would spill its registers.
+__attribute__((noinline)) static void dot_four(const errors_t *errors, const uint8_t *w,
+                                               int32_t base, int32_t *sums) {
+    sums_t found = add_list((sums_t){0, 0}, errors->below, w);
+    found = add_list((sums_t){-found.outer, -found.inner}, errors->above, w);
+    sums[0] = kg_pair_first((int64_t)found.outer) + base;
+    sums[3] = kg_pair_second((int64_t)found.outer) + base;
+    sums[2] = kg_pair_first((int64_t)found.inner) + base;
+    sums[1] = kg_pair_second((int64_t)found.inner) + base;
+}
+
+// The sums of fewer.
+static void dot_rest(const errors_t *errors, const uint8_t *w, int32_t count, int32_t base,
+                     int32_t *sums) {
+    for (int32_t i = 0; i < count; i++) {
+        sums[i] =
+            kg_taps_dot_u8(errors->above, w + i) - kg_taps_dot_u8(errors->below, w + i) + base;
+    }
+}
+
+// Writes some errors, and the largest |sum| if one is larger.
+static int32_t finish(const kg_rounding_t *rounding, const int32_t *sums, int32_t fraction,
+                      const uint8_t *mask, int32_t zero, int32_t count, uint8_t *dx,
+                      int32_t largest) {
+    for (int32_t i = 0; i < count; i++) {
+        uint8_t error = KG_ERROR_ZERO;
+        if (mask == NULL || mask[i] > zero) {
+            int32_t sum = sums[i] >> fraction;
+            largest = kg_largest(largest, sum);
+            if (rounding->fast) {
+                sum = kg_smmla(sum, rounding->multiplier, rounding->offset) >> rounding->shift;
+                error = (uint8_t)kg_clamp(sum, 0, 255);
+            } else {
+                error = kg_error(sum, rounding->factor);
+            }
+        }
+        dx[i] = error;
+    }
+    return largest;
+}
+
+static bool is_masked(const uint8_t *mask, int32_t zero, int32_t count) {
+    for (int32_t i = 0; i < count && mask != NULL; i++) {
+        if (mask[i] > zero) {
+            return false;
+        }
+    }
+    return mask != NULL;
+}
+
+// dx[i] = clamp(128 + rq(sum_o (w[o,i] - z_w) (e[o] - 128) f[o]), 0, 255), 128 where mask[i] <= z_x
+int32_t kg_linear_u8_input_gradient_dsp(const kg_conv_dims_t *dims, const uint8_t *e,
+                                        const kg_kept_t *kept, const uint8_t *w,
+                                        const kg_conv_quant_t *quant, const uint8_t *mask,
+                                        uint8_t *dx, void *scratch) {
+    errors_t errors = list_errors(dims, e, kept, scratch);
+    if (errors.weight > KG_PAIR_LIMIT) {
+        return kg_linear_u8_input_gradient(dims, e, kept, w, quant, mask, dx, scratch);
+    }
+    kg_rounding_t rounding = kg_rounding(quant->backward, KG_ERROR_ZERO, 0, 255);
+    int32_t base = kg_kept_half(kept) - quant->w_zero * errors.total;
+    int32_t fraction = kg_kept_fraction(kept);
+    int32_t zero = quant->x_zero;
+    int32_t largest = 0;
+    for (int32_t left = dims->in_channels; left > 0; left -= 4, w += 4, dx += 4) {
+        int32_t sums[4] = {0};
+        int32_t count = left < 4 ? left : 4;
+        if (!is_masked(mask, zero, count)) {
+            if (count == 4) {
+                dot_four(&errors, w, base, sums);
+            } else {
+                dot_rest(&errors, w, count, base, sums);
+            }
+        }
+        largest = finish(&rounding, sums, fraction, mask, zero, count, dx, largest);
+        mask = mask == NULL ? NULL : mask + 4;
+    }
+    return largest;
+}
