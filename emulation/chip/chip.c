@@ -160,11 +160,17 @@ bool kg_chip_reset(kg_chip_t *chip) {
     return chip->watched;
 }
 
+void kg_set_horizon(kg_chip_t *chip) {
+    bool watched = chip->profile != NULL || chip->watch != NULL || chip->trace != NULL;
+    chip->horizon = watched || chip->stopping ? 0 : chip->limit;
+}
+
 // A stop inside a block repeats the instruction if it is a store, so peripherals only ask for one.
 void kg_stop(kg_chip_t *chip, kg_reason_t reason) {
     if (chip->wish == KG_SLICE) {
         chip->wish = reason;
         chip->limit = 0;
+        kg_set_horizon(chip);
     }
 }
 
@@ -172,6 +178,7 @@ void kg_stop_now(kg_chip_t *chip, kg_reason_t reason) {
     if (!chip->stopping) {
         chip->stopping = true;
         chip->state.reason = reason;
+        kg_set_horizon(chip);
         uc_emu_stop(chip->uc);
     }
 }
@@ -185,6 +192,7 @@ static void set_limit(kg_chip_t *chip, uint64_t cycles) {
 // or with code that is to be translated again.
 static bool run_once(kg_chip_t *chip) {
     chip->stopping = false;
+    kg_set_horizon(chip);
     uc_err error = uc_emu_start(chip->uc, chip->state.pc, UINT64_MAX, 0, 0);
     chip->state.pc = kg_register(chip, UC_ARM_REG_PC) | 1u;
     if (chip->again.end != 0) {

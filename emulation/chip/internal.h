@@ -8,6 +8,7 @@
 #include "chip.h"
 
 #define KG_RARELY __attribute__((noinline, cold))  // keeps the way of most blocks short
+#define KG_APART __attribute__((noinline))         // the same, for what is not rare
 #define KG_MEMORIES 16
 #define KG_CACHES 16
 #define KG_LITERALS 65535
@@ -142,6 +143,7 @@ struct kg_chip {
     size_t variable_count;
     kg_span_t again;   // code to translate again, now with a watch on its variable instructions
     uint64_t limit;    // of cycles in this run; 0 when something wants it to stop
+    uint64_t horizon;  // the same, but 0 while blocks must be looked at closely
     kg_reason_t wish;  // why it stops at the limit
     uint64_t clock_behind;  // cycles from the access to a peripheral to the end of its block
     bool stopping;          // a stop was asked for: the block that is announced will not run
@@ -180,6 +182,7 @@ kg_memory_t *kg_find_memory(kg_chip_t *chip, uint32_t address, uint32_t bytes);
 void kg_stop(kg_chip_t *chip, kg_reason_t reason);      // before the next block
 void kg_stop_now(kg_chip_t *chip, kg_reason_t reason);  // only where the run cannot go on
 uint32_t kg_register(kg_chip_t *chip, int id);
+void kg_set_horizon(kg_chip_t *chip);  // after each change of what it depends on
 
 // decode.c: kg_decode finds the row of an instruction and puts its halfwords together; NULL: no
 // row.

@@ -20,20 +20,32 @@ static KG_RARELY uint32_t kg_predict_anew(kg_chip_t *chip, kg_target_t *entry, u
     return block->flow == KG_ALWAYS ? fetch->unknown_target : fetch->mispredicted;
 }
 
-// What the branch at the end of the block before costs more, now that the core goes on at pc. What
-// loops do is written without branches: the host cannot foresee their ends either.
-static inline uint32_t kg_predict(kg_chip_t *chip, uint32_t pc) {
+// Adds what the branch at the end of the block before costs more, now that the core goes on at pc.
+// False, and nothing done, for one that the cache does not hold, or that goes elsewhere. What loops
+// do is written without branches: the host cannot foresee their ends either.
+static inline bool kg_foresees(kg_chip_t *chip, uint32_t pc, uint64_t *cycles) {
     uint32_t end = chip->block->span.end;
     kg_target_t *entry = &chip->targets[(end >> 1) & (chip->settings.fetch.targets - 1)];
     uint32_t taken = pc != end;
-    if (entry->end != end || (taken && entry->target != pc)) {
-        return kg_predict_anew(chip, entry, pc);
+    if (entry->end != end || (taken & (entry->target != pc))) {
+        return false;
     }
     uint32_t counter = entry->counter;
     uint32_t expected = counter >= KG_EXPECT_TAKEN;
     uint32_t more = counter + (counter < KG_SURE), less = counter - (counter > 0);
     entry->counter = taken ? more : less;
-    return chip->settings.fetch.mispredicted & (0u - (expected ^ taken));
+    *cycles += chip->settings.fetch.mispredicted & (0u - (expected ^ taken));
+    return true;
+}
+
+// What that branch costs more, whatever the cache holds.
+static inline uint32_t kg_predict(kg_chip_t *chip, uint32_t pc) {
+    uint64_t cycles = 0;
+    if (kg_foresees(chip, pc, &cycles)) {
+        return (uint32_t)cycles;
+    }
+    uint32_t number = (chip->block->span.end >> 1) & (chip->settings.fetch.targets - 1);
+    return kg_predict_anew(chip, &chip->targets[number], pc);
 }
 
 #endif

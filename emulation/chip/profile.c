@@ -49,6 +49,7 @@ bool kg_chip_profile(kg_chip_t *chip, const uint32_t *functions, uint32_t count)
     profile->cycles = chip->state.cycles;
     profile->instructions = chip->state.instructions;
     chip->profile = profile;
+    kg_set_horizon(chip);
     return true;
 }
 

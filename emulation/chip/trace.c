@@ -18,6 +18,7 @@ bool kg_chip_trace(kg_chip_t *chip, uint32_t room) {
     }
     chip->trace->entries = calloc(room, sizeof *chip->trace->entries);
     chip->trace->room = chip->trace->entries == NULL ? 0 : room;
+    kg_set_horizon(chip);
     return chip->trace->entries != NULL;
 }
 

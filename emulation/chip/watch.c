@@ -130,6 +130,7 @@ bool kg_chip_watch(kg_chip_t *chip, uint32_t first, uint32_t last, uint32_t top,
         return false;
     }
     chip->watch = watch;
+    kg_set_horizon(chip);
     watch->top = top;
     watch->last = kg_register(chip, UC_ARM_REG_SP);
     bool made = add_range(watch, chip->settings.stack_base, top - chip->settings.stack_base);
