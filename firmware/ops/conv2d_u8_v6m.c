@@ -58,44 +58,88 @@ static bool forward_has_pairs(const kg_conv_dims_t *dims) {
 
 size_t kg_conv2d_u8_forward_v6m_scratch_bytes(const kg_conv_dims_t *dims) {
     int32_t columns = kg_conv_columns(dims);
-    int32_t pairs = forward_has_pairs(dims) && !lists_weights(dims)
-                        ? kg_pairs_round_v6m(kg_conv_group_outputs(dims)) * columns
-                        : 0;
-    return (size_t)columns * sizeof(kg_tap_t) + (size_t)pairs * sizeof(uint16_t);
+    int32_t outs = kg_conv_group_outputs(dims);
+    size_t taps = (size_t)columns * sizeof(kg_tap_t);
+    if (lists_weights(dims) || !forward_has_pairs(dims)) {
+        return taps;
+    }
+    size_t pairs = (size_t)(kg_pairs_round_v6m(outs) * columns) * sizeof(uint16_t);
+    return taps + (size_t)outs * sizeof(int32_t) + pairs;
 }
 
-// Lists the window of output position (r, c).
-static kg_split_v6m_t list_window(const group_t *group, int32_t r, int32_t c) {
+// Where few inputs are zero, whole windows are listed as they are, and other biases make up for
+// x_zero: then no value is negative, and one list is enough.
+typedef struct {
+    group_t group;
+    const int32_t *biases;
+    const int32_t *whole_biases;  // NULL: zeros are left out of all windows
+} forward_t;
+
+// Lists the window of output position (r, c), and gives the biases that go with it.
+static kg_split_v6m_t list_window(const forward_t *forward, int32_t r, int32_t c,
+                                  const int32_t **biases) {
+    const group_t *group = &forward->group;
     const kg_conv_dims_t *dims = group->dims;
     int32_t top = r * dims->stride_height - dims->pad_top;
     int32_t left = c * dims->stride_width - dims->pad_left;
     kg_range_t us = kg_taps_inside(top, dims->kernel_height, dims->in_height);
     kg_range_t vs = kg_taps_inside(left, dims->kernel_width, dims->in_width);
     kg_split_v6m_t list = kg_split_start_v6m(group->taps, group->columns);
-    if (us.first < us.end && vs.first < vs.end) {
-        kg_block_v6m_t block = group->block;
-        block.values += (top + us.first) * dims->in_width + left + vs.first;
-        block.width = vs.end - vs.first;
-        block.height = us.end - us.first;
-        block.offset = us.first * block.offset_row + vs.first * block.offset_step;
-        kg_block_turn_v6m(&block);
-        if (group->matrix.pairs != NULL) {
-            kg_taps_split_v6m(&block, &list);
-        } else {
-            list.end = kg_taps_append_v6m(&block, list.end, &list.total);
-        }
+    *biases = forward->biases;
+    if (us.first >= us.end || vs.first >= vs.end) {
+        return list;
+    }
+    kg_block_v6m_t block = group->block;
+    block.values += (top + us.first) * dims->in_width + left + vs.first;
+    block.width = vs.end - vs.first;
+    block.height = us.end - us.first;
+    block.offset = us.first * block.offset_row + vs.first * block.offset_step;
+    bool whole = block.width * block.height == group->area;
+    kg_block_turn_v6m(&block);
+    if (whole && forward->whole_biases != NULL) {
+        block.zero = 0;
+        *biases = forward->whole_biases;
+    }
+    if (group->matrix.pairs != NULL && block.zero != 0) {
+        kg_taps_split_v6m(&block, &list);
+    } else {
+        list.end = kg_taps_append_v6m(&block, list.end, &list.total);
     }
     return list;
 }
 
-// All positions of a group; b and y start at it.
-static void forward_positions(const group_t *group, const int32_t *b, uint8_t *y) {
-    const kg_conv_dims_t *dims = group->dims;
+// All positions of a group; y starts at it.
+static void forward_positions(const forward_t *forward, uint8_t *y) {
+    const kg_conv_dims_t *dims = forward->group.dims;
     for (int32_t r = 0; r < dims->out_height; r++) {
         for (int32_t c = 0; c < dims->out_width; c++) {
-            kg_split_v6m_t list = list_window(group, r, c);
-            kg_matrix_outputs_v6m(&group->matrix, &list, b, y++);
+            const int32_t *biases;
+            kg_split_v6m_t list = list_window(forward, r, c, &biases);
+            kg_matrix_outputs_v6m(&forward->group.matrix, &list, biases, y++);
         }
+    }
+}
+
+// Whether less than a quarter of the group's inputs is zero.
+static bool is_dense(const group_t *group) {
+    const uint8_t *x = group->block.values;
+    int32_t count = group->ins * group->block.channel;
+    int32_t zeros = 0;
+    for (int32_t i = 0; i < count; i++) {
+        zeros += x[i] == group->block.zero;
+    }
+    return zeros * 4 < count;
+}
+
+// biases[o] = b[o] - x_zero sum_k (w[o,k] - z_w)
+static void add_zeros(const group_t *group, const int32_t *b, int32_t *biases) {
+    const uint8_t *w = group->matrix.w;
+    for (int32_t o = 0; o < group->outs; o++, w += group->columns) {
+        int32_t sum = -group->columns * group->matrix.quant->w_zero;
+        for (int32_t k = 0; k < group->columns; k++) {
+            sum += w[k];
+        }
+        biases[o] = b[o] - group->matrix.quant->x_zero * sum;
     }
 }
 
@@ -109,9 +153,10 @@ void kg_conv2d_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x, cons
     int32_t plane = dims->out_height * dims->out_width;
     int32_t in_plane = dims->in_height * dims->in_width;
     group_t group = group_of(dims, scratch);
-    uint16_t *pairs = forward_has_pairs(dims) ? (uint16_t *)(group.taps + group.columns) : NULL;
+    int32_t *biases = (int32_t *)(group.taps + group.columns);
+    uint16_t *pairs = forward_has_pairs(dims) ? (uint16_t *)(biases + group.outs) : NULL;
     int32_t unit = pairs != NULL ? 2 * kg_pairs_round_v6m(group.outs) : 1;  // of offsets
-    for (int32_t g = 0; g < dims->groups; g++) {
+    for (int32_t g = 0; g < dims->groups; g++, b += group.outs) {
         group.matrix = (kg_matrix_v6m_t){.quant = quant,
                                          .w = w + g * group.outs * group.columns,
                                          .row = group.columns,
@@ -127,10 +172,15 @@ void kg_conv2d_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x, cons
                                        .offset_step = unit,
                                        .offset_row = dims->kernel_width * unit,
                                        .offset_channel = group.area * unit};
+        bool whole = pairs != NULL && quant->x_zero != 0 && is_dense(&group);
         if (pairs != NULL) {
             kg_pairs_pack_v6m(group.matrix.w, group.outs, group.columns, group.columns, pairs);
         }
-        forward_positions(&group, b + g * group.outs, y + g * group.outs * plane);
+        if (whole) {
+            add_zeros(&group, b, biases);
+        }
+        forward_positions(&(forward_t){group, b, whole ? biases : NULL},
+                          y + g * group.outs * plane);
     }
 }
 

@@ -133,7 +133,7 @@ __asm__(
 // Four rows a pass: 21 instructions do eight products.
 // r0 next tap, r1-r4 two taps, r5 r6 pairs, r7 end of the list; r8 r10 sums of words, r9 r11 sums of
 // upper halves, r12 pairs of these rows, lr where in the unrolled loop a pass begins.
-// sp: 0 first tap, 4 sums, 8 rows left, 12 add, 16 how a list begins: even or odd.
+// sp: 0 first tap, 4 sums, 8 end of the sums, 12 add, 16 how a list begins: even or odd.
 __asm__(
     KG_BEGIN(kg_pairs_dot_v6m)
     KG_SAVE
@@ -142,6 +142,8 @@ __asm__(
     "    str r3, [sp, #4]\n"
     "    mov r12, r2\n"
     "    ldr r2, [sp, #56]\n"  // count
+    "    lsls r2, r2, #2\n"
+    "    adds r2, r2, r3\n"
     "    str r2, [sp, #8]\n"
     "    ldr r2, [sp, #60]\n"  // add
     "    str r2, [sp, #12]\n"
@@ -233,9 +235,8 @@ __asm__(
     "    movs r1, #8\n"
     "    add r12, r1\n"
     "    ldr r1, [sp, #8]\n"
-    "    subs r1, r1, #4\n"
-    "    str r1, [sp, #8]\n"
-    "    ble 16f\n"
+    "    cmp r0, r1\n"
+    "    beq 16f\n"
     "    b 3b\n"
     // To sums that are there: added, or taken off.
     "15: muls r1, r5\n"
@@ -264,6 +265,8 @@ __asm__(
     "    str r3, [sp, #4]\n"
     "    mov r12, r2\n"
     "    ldr r2, [sp, #56]\n"  // count
+    "    lsls r2, r2, #2\n"
+    "    adds r2, r2, r3\n"
     "    str r2, [sp, #8]\n"
     "    ldr r2, [sp, #60]\n"  // add
     "    str r2, [sp, #12]\n"
@@ -351,9 +354,8 @@ __asm__(
     "    movs r1, #8\n"
     "    add r12, r1\n"
     "    ldr r1, [sp, #8]\n"
-    "    subs r1, r1, #4\n"
-    "    str r1, [sp, #8]\n"
-    "    ble 16f\n"
+    "    cmp r0, r1\n"
+    "    beq 16f\n"
     "    b 3b\n"
     // To sums that are there: added, or taken off.
     "15: muls r1, r5\n"

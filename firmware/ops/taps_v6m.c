@@ -110,19 +110,23 @@ __asm__(
 // A pass has two rows and the whole list. LDM takes two taps, 13 instructions do four products.
 // r0 next tap, r1-r4 two taps, r5 r6 the rows, r7 product; r8 r9 sums, r10 end of the list, r11
 // where in the unrolled loop a pass begins, r12 partners, lr next of rows[].
-// sp: 0 first tap, 4 end of rows[], 8 how a list begins: even or odd.
+// sp: 0 first tap, 4 end of the pairs in rows[], 8 how a list begins: even or odd, 12 not 0: there
+// is one more row.
 __asm__(
     KG_BEGIN(kg_taps_dot_v6m)
     KG_SAVE
-    "    sub sp, #12\n"
+    "    sub sp, #16\n"
     "    mov r10, r1\n"
     "    mov r12, r2\n"
     "    mov lr, r3\n"
     "    str r0, [sp]\n"
-    "    ldr r2, [sp, #48]\n"
-    "    lsls r2, r2, #2\n"
-    "    adds r3, r3, r2\n"
-    "    str r3, [sp, #4]\n"
+    "    ldr r2, [sp, #52]\n"
+    "    lsrs r4, r2, #1\n"
+    "    lsls r4, r4, #3\n"
+    "    adds r4, r4, r3\n"
+    "    str r4, [sp, #4]\n"
+    "    lsls r2, r2, #31\n"
+    "    str r2, [sp, #12]\n"
     // An odd count starts with one tap for itself.
     "    subs r1, r1, r0\n"
     "    adr r2, 10f\n"
@@ -143,12 +147,11 @@ __asm__(
     "    adds r4, r4, r3\n"
     "2:  mov r11, r4\n"
     "    mov r7, lr\n"
-    // The next two rows.
-    "3:  ldr r5, [sp, #4]\n"
-    "    subs r5, r5, r7\n"
-    "    cmp r5, #4\n"
-    "    bgt 4f\n"
+    "    ldr r5, [sp, #4]\n"
+    "    cmp r7, r5\n"
+    "    bne 4f\n"
     "    b 20f\n"
+    // The next two rows.
     "4:  ldm r7!, {r5, r6}\n"
     "    add r5, r12\n"
     "    add r6, r12\n"
@@ -194,9 +197,14 @@ __asm__(
     "    mov r6, r9\n"
     "    stm r7!, {r5, r6}\n"
     "    mov lr, r7\n"
-    "    b 3b\n"
+    "    ldr r5, [sp, #4]\n"
+    "    cmp r7, r5\n"
+    "    beq 20f\n"
+    "    b 4b\n"
     // One row is left, or none.
-    "20: bne 25f\n"
+    "20: ldr r5, [sp, #12]\n"
+    "    cmp r5, #0\n"
+    "    beq 25f\n"
     "    ldr r5, [r7]\n"
     "    add r5, r12\n"
     "    ldr r0, [sp]\n"
@@ -244,7 +252,7 @@ __asm__(
     "    b 23b\n"
     "24: mov r7, lr\n"
     "    str r6, [r7]\n"
-    "25: add sp, #12\n"
+    "25: add sp, #16\n"
     KG_RESTORE
     KG_END(kg_taps_dot_v6m));
 
