@@ -7,13 +7,15 @@
 #include "ops/matrix_v6m.h"
 #include "ops/window.h"
 
-// One group of channels: its numbers of inputs and outputs, its weights, and what does not change
-// from position to position.
+// One group of channels: its numbers of inputs and outputs, its weights, and the maps that lists
+// are made of: x forward and e backward. Blocks and matrix change from position to position only in
+// where they are.
 typedef struct {
     const kg_conv_dims_t *dims;
     int32_t ins, outs, columns, area;
+    const uint8_t *maps;
     kg_tap_t *taps;
-    kg_block_v6m_t block;
+    kg_block_v6m_t block, pair_block;
     kg_matrix_v6m_t matrix;
     int32_t first_out;
 } group_t;
@@ -29,6 +31,16 @@ static group_t group_of(const kg_conv_dims_t *dims, void *scratch) {
 
 static int32_t smaller(int32_t a, int32_t b) {
     return a < b ? a : b;
+}
+
+// Whether less than a quarter of the values is zero, judged by one in seven.
+static bool is_dense(const uint8_t *values, int32_t count, int32_t zero) {
+    const uint8_t *end = values + count;
+    int32_t zeros = 0, seen = 0;
+    for (; values < end; values += 7, seen++) {
+        zeros += *values == zero;
+    }
+    return zeros * 4 < seen;
 }
 
 // --- forward -------------------------------------------------------------------------------------
@@ -76,10 +88,11 @@ typedef struct {
 } forward_t;
 
 // Lists the window of output position (r, c), and gives the biases that go with it.
-static kg_split_v6m_t list_window(const forward_t *forward, int32_t r, int32_t c,
+static kg_split_v6m_t list_window(forward_t *forward, int32_t r, int32_t c,
                                   const int32_t **biases) {
-    const group_t *group = &forward->group;
+    group_t *group = &forward->group;
     const kg_conv_dims_t *dims = group->dims;
+    kg_block_v6m_t *block = &group->block;
     int32_t top = r * dims->stride_height - dims->pad_top;
     int32_t left = c * dims->stride_width - dims->pad_left;
     kg_range_t us = kg_taps_inside(top, dims->kernel_height, dims->in_height);
@@ -89,27 +102,28 @@ static kg_split_v6m_t list_window(const forward_t *forward, int32_t r, int32_t c
     if (us.first >= us.end || vs.first >= vs.end) {
         return list;
     }
-    kg_block_v6m_t block = group->block;
-    block.values += (top + us.first) * dims->in_width + left + vs.first;
-    block.width = vs.end - vs.first;
-    block.height = us.end - us.first;
-    block.offset = us.first * block.offset_row + vs.first * block.offset_step;
-    bool whole = block.width * block.height == group->area;
-    kg_block_turn_v6m(&block);
-    if (whole && forward->whole_biases != NULL) {
-        block.zero = 0;
+    block->values = group->maps + (top + us.first) * dims->in_width + left + vs.first;
+    block->zero = group->matrix.quant->x_zero;
+    if (group->area != 1) {
+        block->width = vs.end - vs.first;
+        block->height = us.end - us.first;
+        block->offset = us.first * block->offset_row + vs.first * block->offset_step;
+    }
+    if (forward->whole_biases != NULL &&
+        (group->area == 1 || block->width * block->height == group->area)) {
+        block->zero = 0;
         *biases = forward->whole_biases;
     }
-    if (group->matrix.pairs != NULL && block.zero != 0) {
-        kg_taps_split_v6m(&block, &list);
+    if (group->matrix.pairs != NULL && block->zero != 0) {
+        kg_taps_split_v6m(block, &list);
     } else {
-        list.end = kg_taps_append_v6m(&block, list.end, &list.total);
+        list.end = kg_taps_append_v6m(block, list.end, &list.total);
     }
     return list;
 }
 
 // All positions of a group; y starts at it.
-static void forward_positions(const forward_t *forward, uint8_t *y) {
+static void forward_positions(forward_t *forward, uint8_t *y) {
     const kg_conv_dims_t *dims = forward->group.dims;
     for (int32_t r = 0; r < dims->out_height; r++) {
         for (int32_t c = 0; c < dims->out_width; c++) {
@@ -118,17 +132,6 @@ static void forward_positions(const forward_t *forward, uint8_t *y) {
             kg_matrix_outputs_v6m(&forward->group.matrix, &list, biases, y++);
         }
     }
-}
-
-// Whether less than a quarter of the group's inputs is zero.
-static bool is_dense(const group_t *group) {
-    const uint8_t *x = group->block.values;
-    int32_t count = group->ins * group->block.channel;
-    int32_t zeros = 0;
-    for (int32_t i = 0; i < count; i++) {
-        zeros += x[i] == group->block.zero;
-    }
-    return zeros * 4 < count;
 }
 
 // biases[o] = b[o] - x_zero sum_k (w[o,k] - z_w)
@@ -163,8 +166,9 @@ void kg_conv2d_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x, cons
                                          .count = group.outs,
                                          .step = plane,
                                          .pairs = pairs};
-        group.block = (kg_block_v6m_t){.values = x + g * group.ins * in_plane,
-                                       .zero = quant->x_zero,
+        group.maps = x + g * group.ins * in_plane;
+        group.block = (kg_block_v6m_t){.width = 1,
+                                       .height = 1,
                                        .channels = group.ins,
                                        .step = 1,
                                        .row = dims->in_width,
@@ -172,7 +176,11 @@ void kg_conv2d_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x, cons
                                        .offset_step = unit,
                                        .offset_row = dims->kernel_width * unit,
                                        .offset_channel = group.area * unit};
-        bool whole = pairs != NULL && quant->x_zero != 0 && is_dense(&group);
+        if (group.area == 1) {
+            kg_block_turn_v6m(&group.block);
+        }
+        bool whole = pairs != NULL && quant->x_zero != 0 &&
+                     is_dense(group.maps, group.ins * in_plane, quant->x_zero);
         if (pairs != NULL) {
             kg_pairs_pack_v6m(group.matrix.w, group.outs, group.columns, group.columns, pairs);
         }
@@ -272,12 +280,24 @@ void kg_conv2d_u8_weight_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t 
 
 // --- input gradient ------------------------------------------------------------------------------
 
+static bool gradient_has_pairs(const kg_conv_dims_t *dims) {
+    return kg_pairs_pay_v6m(kg_conv_group_inputs(dims),
+                            kg_conv_group_outputs(dims) * dims->kernel_height * dims->kernel_width);
+}
+
+// Bytes of a column of pairs.
+static int32_t pair_bytes(const group_t *group) {
+    return 2 * kg_pairs_round_v6m(group->ins);
+}
+
 size_t kg_conv2d_u8_input_gradient_v6m_scratch_bytes(const kg_conv_dims_t *dims) {
     if (kg_conv_is_depthwise(dims)) {
         return kg_depthwise_u8_input_gradient_v6m_scratch_bytes(dims);
     }
-    return (size_t)(kg_conv_group_outputs(dims) * dims->kernel_height * dims->kernel_width) *
-           sizeof(kg_tap_t);
+    int32_t taps = kg_conv_group_outputs(dims) * dims->kernel_height * dims->kernel_width;
+    int32_t pairs =
+        gradient_has_pairs(dims) ? kg_pairs_round_v6m(kg_conv_group_inputs(dims)) * taps : 0;
+    return (size_t)taps * sizeof(kg_tap_t) + (size_t)pairs * sizeof(uint16_t);
 }
 
 // The outputs that read one input position, and that position counted from the start of the
@@ -288,26 +308,58 @@ typedef struct {
 } readers_t;
 
 // Lists the errors of these outputs in all kept channels of the group, times their factors; offsets
-// are into w[.,0,.,.].
-static kg_split_v6m_t list_errors(const group_t *group, const readers_t *at) {
+// are into w[.,0,.,.], or the pairs of these.
+static kg_split_v6m_t list_errors(group_t *group, const readers_t *at, bool pairs) {
     const kg_conv_dims_t *dims = group->dims;
-    kg_block_v6m_t block = group->block;
-    kg_split_v6m_t list = kg_split_start_v6m(group->taps, 0);
+    kg_block_v6m_t *block = pairs ? &group->pair_block : &group->block;
+    kg_split_v6m_t list = kg_split_start_v6m(group->taps, group->outs * group->area);
     if (at->rows.first >= at->rows.end || at->cols.first >= at->cols.end) {
         return list;
     }
-    block.values += at->rows.first * dims->out_width + at->cols.first;
-    block.height = at->rows.end - at->rows.first;
-    block.width = at->cols.end - at->cols.first;
-    block.offset = (at->h - at->rows.first * dims->stride_height) * dims->kernel_width + at->k -
-                   at->cols.first * dims->stride_width;
-    list.end = kg_taps_append_kept_v6m(&block, group->matrix.kept, group->first_out, list.end,
-                                       &list.total);
+    block->values = group->maps + at->rows.first * dims->out_width + at->cols.first;
+    if (group->area != 1) {
+        int32_t tap = (at->h - at->rows.first * dims->stride_height) * dims->kernel_width + at->k -
+                      at->cols.first * dims->stride_width;
+        block->height = at->rows.end - at->rows.first;
+        block->width = at->cols.end - at->cols.first;
+        block->offset = pairs ? tap * pair_bytes(group) : tap;
+    }
+    if (pairs) {
+        kg_taps_split_v6m(block, &list);
+    } else {
+        list.end = kg_taps_append_kept_v6m(block, group->matrix.kept, group->first_out, list.end,
+                                           &list.total);
+    }
     return list;
 }
 
+// Pairs do masked rows in vain: they pay while two thirds of the rows are not masked.
+static bool wants_pairs(const group_t *group, const uint8_t *mask) {
+    const kg_matrix_v6m_t *matrix = &group->matrix;
+    if (matrix->pairs == NULL || mask == NULL) {
+        return matrix->pairs != NULL;
+    }
+    int32_t on = 0;
+    for (int32_t i = 0; i < group->ins; i++, mask += matrix->step) {
+        on += *mask > matrix->quant->x_zero;
+    }
+    return on * 3 >= group->ins * 2;
+}
+
+// One input position in all channels of a group; mask and dx start at it. Returns the largest
+// |sum|, at least `largest`.
+static int32_t gather(group_t *group, const readers_t *at, const uint8_t *mask, uint8_t *dx,
+                      int32_t largest) {
+    bool pairs = wants_pairs(group, mask);
+    kg_split_v6m_t list = list_errors(group, at, pairs);
+    if (pairs) {
+        return kg_matrix_pair_errors_v6m(&group->matrix, &list, mask, dx, largest);
+    }
+    return kg_matrix_errors_v6m(&group->matrix, &list, mask, dx, largest);
+}
+
 // All positions of a group; mask and dx start at it. Returns the largest |sum|.
-static int32_t gather_all(const group_t *group, const uint8_t *mask, uint8_t *dx, int32_t largest) {
+static int32_t gather_all(group_t *group, const uint8_t *mask, uint8_t *dx, int32_t largest) {
     const kg_conv_dims_t *dims = group->dims;
     int32_t position = 0;
     readers_t at = {.rows = {0, 0}};
@@ -320,13 +372,30 @@ static int32_t gather_all(const group_t *group, const uint8_t *mask, uint8_t *dx
             at.k = k + dims->pad_left;
             kg_readers_advance(&at.cols, at.k, dims->kernel_width, dims->stride_width,
                                dims->out_width);
-            kg_split_v6m_t list = list_errors(group, &at);
             largest =
-                kg_matrix_errors_v6m(&group->matrix, &list, mask == NULL ? NULL : mask + position,
-                                     dx + position, largest);
+                gather(group, &at, mask == NULL ? NULL : mask + position, dx + position, largest);
         }
     }
     return largest;
+}
+
+// Sets the way through the errors of a group; partners are `unit` bytes apart, those of the next
+// channel `channel`.
+static void set_block(const group_t *group, kg_block_v6m_t *block, int32_t unit, int32_t channel) {
+    const kg_conv_dims_t *dims = group->dims;
+    *block = (kg_block_v6m_t){.zero = KG_ERROR_ZERO,
+                              .width = 1,
+                              .height = 1,
+                              .channels = group->outs,
+                              .step = 1,
+                              .row = dims->out_width,
+                              .channel = dims->out_height * dims->out_width,
+                              .offset_step = -dims->stride_width * unit,
+                              .offset_row = -dims->stride_height * dims->kernel_width * unit,
+                              .offset_channel = channel};
+    if (group->area == 1 && group->matrix.kept == NULL) {
+        kg_block_turn_v6m(block);
+    }
 }
 
 int32_t kg_conv2d_u8_input_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t *e,
@@ -339,23 +408,29 @@ int32_t kg_conv2d_u8_input_gradient_v6m(const kg_conv_dims_t *dims, const uint8_
     int32_t plane = dims->out_height * dims->out_width;
     int32_t largest = 0;
     group_t group = group_of(dims, scratch);
+    bool dense = kept == NULL && gradient_has_pairs(dims) &&
+                 is_dense(e, dims->out_channels * plane, KG_ERROR_ZERO);
+    uint16_t *pairs = dense ? (uint16_t *)(group.taps + group.outs * group.area) : NULL;
     for (int32_t g = 0; g < dims->groups; g++) {
+        const uint8_t *weights = w + g * group.outs * group.columns;
         group.first_out = g * group.outs;
+        group.maps = e + g * group.outs * plane;
         group.matrix = (kg_matrix_v6m_t){.quant = quant,
-                                         .w = w + g * group.outs * group.columns,
+                                         .w = weights,
                                          .row = group.area,
                                          .count = group.ins,
                                          .step = dims->in_height * dims->in_width,
+                                         .pairs = pairs,
                                          .kept = kept};
-        group.block = (kg_block_v6m_t){.values = e + g * group.outs * plane,
-                                       .zero = KG_ERROR_ZERO,
-                                       .channels = group.outs,
-                                       .step = 1,
-                                       .row = dims->out_width,
-                                       .channel = plane,
-                                       .offset_step = -dims->stride_width,
-                                       .offset_row = -dims->stride_height * dims->kernel_width,
-                                       .offset_channel = group.columns};
+        set_block(&group, &group.block, 1, group.columns);
+        if (pairs != NULL) {
+            set_block(&group, &group.pair_block, pair_bytes(&group),
+                      group.area * pair_bytes(&group));
+            for (int32_t o = 0; o < group.outs; o++) {
+                kg_pairs_pack_v6m(weights + o * group.columns, group.ins, group.area, group.area,
+                                  pairs + o * group.area * kg_pairs_round_v6m(group.ins));
+            }
+        }
         int32_t at = g * group.ins * dims->in_height * dims->in_width;
         largest = gather_all(&group, mask == NULL ? NULL : mask + at, dx + at, largest);
     }

@@ -18,11 +18,10 @@ void kg_block_turn_v6m(kg_block_v6m_t *block) {
 
 kg_tap_t *kg_taps_append_kept_v6m(const kg_block_v6m_t *block, const kg_kept_t *kept, int32_t first,
                                   kg_tap_t *end, int32_t *total) {
-    kg_block_v6m_t one = *block;
     if (kept == NULL) {
-        kg_block_turn_v6m(&one);
-        return kg_taps_append_v6m(&one, end, total);
+        return kg_taps_append_v6m(block, end, total);
     }
+    kg_block_v6m_t one = *block;
     kg_kept_range_t range = kg_kept_between(kept, first, first + block->channels);
     one.channels = 1;
     for (int32_t j = range.first; j < range.end; j++) {
@@ -76,17 +75,23 @@ void kg_matrix_outputs_v6m(const kg_matrix_v6m_t *matrix, const kg_split_v6m_t *
     }
 }
 
-// The same for all rows by pairs: those that are masked are summed in vain.
-static int32_t pairs_errors(const kg_matrix_v6m_t *matrix, const kg_split_v6m_t *list, int32_t base,
-                            const uint8_t *mask, uint8_t *dx, int32_t largest) {
-    int32_t sums[KG_ROWS_V6M], places[KG_ROWS_V6M];
+int32_t kg_matrix_pair_errors_v6m(const kg_matrix_v6m_t *matrix, const kg_split_v6m_t *list,
+                                  const uint8_t *mask, uint8_t *dx, int32_t largest) {
+    int32_t base = kg_kept_half(matrix->kept) - matrix->quant->w_zero * list->total;
+    int32_t zero = mask == NULL ? -1 : matrix->quant->x_zero;
+    const uint8_t *seen = mask == NULL ? dx : mask;  // any byte is above -1
+    int32_t sums[OUTPUTS], places[OUTPUTS];
     int32_t place = 0;
-    for (int32_t first = 0; first < matrix->count; first += KG_ROWS_V6M) {
+    for (int32_t first = 0; first < matrix->count; first += OUTPUTS) {
         int32_t count = 0;
-        int32_t some = matrix->count - first < KG_ROWS_V6M ? matrix->count - first : KG_ROWS_V6M;
-        sum_pairs(matrix, list, first, some, sums);
+        int32_t some = matrix->count - first < OUTPUTS ? matrix->count - first : OUTPUTS;
+        int32_t rounded = kg_pairs_round_v6m(some);
+        const uint16_t *pairs = matrix->pairs + first;
+        kg_small_pairs_dot_v6m((kg_tap_list_t){list->first, list->end}, pairs, sums, rounded, 0);
+        kg_small_pairs_dot_v6m((kg_tap_list_t){list->negatives, list->limit}, pairs, sums, rounded,
+                               -1);
         for (int32_t j = 0; j < some; j++, place += matrix->step) {
-            if (mask != NULL && mask[place] <= matrix->quant->x_zero) {
+            if (seen[place] <= zero) {
                 dx[place] = KG_ERROR_ZERO;
             } else {
                 sums[count] = sums[j];
@@ -107,9 +112,6 @@ int32_t kg_matrix_errors_v6m(const kg_matrix_v6m_t *matrix, const kg_split_v6m_t
     int32_t end = matrix->count * matrix->step;
     int32_t rows[KG_ROWS_V6M], places[KG_ROWS_V6M];
     int32_t row = 0, place = 0;
-    if (matrix->pairs != NULL) {
-        return pairs_errors(matrix, list, base, mask, dx, largest);
-    }
     while (place < end) {
         int32_t count = 0;
         for (; place < end && count < KG_ROWS_V6M; place += matrix->step, row += matrix->row) {

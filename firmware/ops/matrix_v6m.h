@@ -24,6 +24,10 @@ void kg_matrix_outputs_v6m(const kg_matrix_v6m_t *matrix, const kg_split_v6m_t *
 int32_t kg_matrix_errors_v6m(const kg_matrix_v6m_t *matrix, const kg_split_v6m_t *list,
                              const uint8_t *mask, uint8_t *dx, int32_t largest);
 
+// The same by pairs, for errors without factors; masked rows are summed in vain.
+int32_t kg_matrix_pair_errors_v6m(const kg_matrix_v6m_t *matrix, const kg_split_v6m_t *list,
+                                  const uint8_t *mask, uint8_t *dx, int32_t largest);
+
 // row[j * step] += base + the sum over the list, for `count` maps from x on, `plane` bytes apart.
 void kg_maps_sums_v6m(kg_tap_list_t list, const uint8_t *x, int32_t plane, int32_t count,
                       int32_t base, int32_t *row, int32_t step);
