@@ -50,20 +50,6 @@ static bool lists_weights(const kg_conv_dims_t *dims) {
     return kg_conv_columns(dims) * kg_conv_group_outputs(dims) <= 144;
 }
 
-// All channels, by lists of their weights.
-static void forward_channels(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
-                             const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
-                             void *scratch) {
-    for (int32_t g = 0; g < dims->groups; g++) {
-        for (int32_t o = 0; o < kg_conv_group_outputs(dims); o++) {
-            kg_channel_u8_forward_v6m(dims, x, w, *b++, quant, y, scratch);
-            y += dims->out_height * dims->out_width;
-            w += kg_conv_columns(dims);
-        }
-        x += kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
-    }
-}
-
 static bool forward_has_pairs(const kg_conv_dims_t *dims) {
     return kg_pairs_pay_v6m(kg_conv_group_outputs(dims), kg_conv_columns(dims));
 }
@@ -150,7 +136,7 @@ void kg_conv2d_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x, cons
                               const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
                               void *scratch) {
     if (lists_weights(dims)) {
-        forward_channels(dims, x, w, b, quant, y, scratch);
+        kg_depthwise_u8_forward_v6m(dims, x, w, b, quant, y, scratch);
         return;
     }
     int32_t plane = dims->out_height * dims->out_width;

@@ -45,13 +45,10 @@ void kg_depthwise_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x, c
                                  const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
                                  void *scratch);
 
-// The same for Cortex-M0+; kg_channel is one output channel of any convolution, with x
-// at its group and the other arrays at the channel; capacity is that of the list of errors.
+// The same for Cortex-M0+, forward for any convolution. kg_channel is one output channel of any
+// convolution, x at its group, e at the channel; capacity is that of the list of errors.
 size_t kg_depthwise_u8_forward_v6m_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_depthwise_u8_input_gradient_v6m_scratch_bytes(const kg_conv_dims_t *dims);
-void kg_channel_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
-                               int32_t bias, const kg_conv_quant_t *quant, uint8_t *y,
-                               void *scratch);
 void kg_channel_u8_weight_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t *x,
                                        const uint8_t *e, int32_t x_zero, int32_t capacity,
                                        int32_t *row, kg_tap_t *taps);

@@ -84,16 +84,17 @@ static void forward_rectangle(kg_tap_list_t list, int32_t base, axis_t outer, ax
     }
 }
 
-static void forward_runs(const kg_conv_dims_t *dims, run_t rows, run_t cols, const uint8_t *x,
-                         const uint8_t *w, int32_t bias, const kg_conv_quant_t *quant, uint8_t *y,
-                         kg_tap_t *taps) {
+// One channel; x starts at its group, w, bias and y at the channel.
+static void forward_runs(const kg_conv_dims_t *dims, const run_t *rows, const run_t *cols,
+                         const uint8_t *x, const uint8_t *w, int32_t bias,
+                         const kg_conv_quant_t *quant, uint8_t *y, kg_tap_t *taps) {
     kg_tap_t *end = taps;
     int32_t total = 0;
-    int32_t height = rows.taps.end - rows.taps.first;
-    int32_t width = cols.taps.end - cols.taps.first;
+    int32_t height = rows->taps.end - rows->taps.first;
+    int32_t width = cols->taps.end - cols->taps.first;
     if (height > 0 && width > 0) {
         kg_block_v6m_t block = {.values =
-                                    w + rows.taps.first * dims->kernel_width + cols.taps.first,
+                                    w + rows->taps.first * dims->kernel_width + cols->taps.first,
                                 .zero = quant->w_zero,
                                 .width = width,
                                 .height = height,
@@ -105,37 +106,35 @@ static void forward_runs(const kg_conv_dims_t *dims, run_t rows, run_t cols, con
                                 .offset_row = dims->in_width,
                                 .offset_channel = dims->in_height * dims->in_width};
         end = kg_taps_append_v6m(&block, taps, &total);
-        x += rows.start * dims->in_width + cols.start;
+        x += rows->start * dims->in_width + cols->start;
     }
-    axis_t down = {rows.end - rows.first, rows.stride * dims->in_width, dims->out_width};
-    axis_t across = {cols.end - cols.first, cols.stride, 1};
+    axis_t down = {rows->end - rows->first, rows->stride * dims->in_width, dims->out_width};
+    axis_t across = {cols->end - cols->first, cols->stride, 1};
     bool tall = down.count > across.count;
     forward_rectangle((kg_tap_list_t){taps, end}, bias - quant->x_zero * total,
                       tall ? across : down, tall ? down : across, quant, x,
-                      y + rows.first * dims->out_width + cols.first);
-}
-
-void kg_channel_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
-                               int32_t bias, const kg_conv_quant_t *quant, uint8_t *y,
-                               void *scratch) {
-    run_t rows, cols;
-    for (int32_t r = 0; r < dims->out_height; r = rows.end) {
-        rows = next_row_run(dims, r);
-        for (int32_t c = 0; c < dims->out_width; c = cols.end) {
-            cols = next_column_run(dims, c);
-            forward_runs(dims, rows, cols, x, w, bias, quant, y, scratch);
-        }
-    }
+                      y + rows->first * dims->out_width + cols->first);
 }
 
 void kg_depthwise_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
                                  const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
                                  void *scratch) {
-    for (int32_t i = 0; i < dims->groups; i++) {
-        kg_channel_u8_forward_v6m(dims, x, w, b[i], quant, y, scratch);
-        x += dims->in_height * dims->in_width;
-        y += dims->out_height * dims->out_width;
-        w += kg_conv_columns(dims);
+    int32_t plane = dims->out_height * dims->out_width;
+    int32_t group = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
+    int32_t outs = kg_conv_group_outputs(dims);
+    int32_t columns = kg_conv_columns(dims);
+    run_t rows, cols;
+    for (int32_t r = 0; r < dims->out_height; r = rows.end) {
+        rows = next_row_run(dims, r);
+        for (int32_t c = 0; c < dims->out_width; c = cols.end) {
+            cols = next_column_run(dims, c);
+            for (int32_t g = 0, o = 0; g < dims->groups; g++) {
+                for (int32_t last = o + outs; o < last; o++) {
+                    forward_runs(dims, &rows, &cols, x + g * group, w + o * columns, b[o], quant,
+                                 y + o * plane, scratch);
+                }
+            }
+        }
     }
 }
 
@@ -242,7 +241,8 @@ static readers_t next_readers(const side_t *side, int32_t first) {
     return run;
 }
 
-// One channel of the input gradient: its part of the arrays, and its factor.
+// One channel of the input gradient: its part of the arrays, its factor, and positions that wait
+// for their sums.
 typedef struct {
     const kg_conv_dims_t *dims;
     const kg_conv_quant_t *quant;
@@ -252,14 +252,16 @@ typedef struct {
     uint8_t *dx;
     kg_tap_t *taps;
     int32_t largest;
+    kg_tap_list_t list;
+    int32_t base, count;
+    int32_t starts[KG_ROWS_V6M], places[KG_ROWS_V6M];
 } channel_t;
 
 // Lists the taps through which outputs read, times the factor.
-static kg_tap_list_t list_taps(const channel_t *channel, const readers_t *rows,
-                               const readers_t *cols, int32_t *total) {
+static void list_taps(channel_t *channel, const readers_t *rows, const readers_t *cols) {
     const kg_conv_dims_t *dims = channel->dims;
     kg_tap_t *end = channel->taps;
-    *total = 0;
+    int32_t total = 0;
     if (rows->count > 0 && cols->count > 0) {
         kg_block_v6m_t block = {.values = channel->w + rows->tap * dims->kernel_width + cols->tap,
                                 .zero = channel->quant->w_zero,
@@ -270,52 +272,106 @@ static kg_tap_list_t list_taps(const channel_t *channel, const readers_t *rows,
                                 .row = -dims->stride_height * dims->kernel_width,
                                 .offset_step = 1,
                                 .offset_row = dims->out_width};
-        end = kg_taps_append_v6m(&block, end, total);
-        *total *= channel->factor;
+        end = kg_taps_append_v6m(&block, end, &total);
         for (kg_tap_t *tap = channel->taps; channel->factor != 1 && tap < end; tap++) {
             tap->value *= channel->factor;
         }
     }
-    return (kg_tap_list_t){channel->taps, end};
+    channel->list = (kg_tap_list_t){channel->taps, end};
+    channel->base = kg_kept_half(channel->kept) - KG_ERROR_ZERO * total * channel->factor;
+}
+
+static void gather_waiting(channel_t *channel) {
+    kg_taps_dot_v6m(channel->list, channel->e, channel->starts, channel->count);
+    channel->largest = kg_errors_v6m(channel->starts, channel->places, channel->count,
+                                     channel->base, kg_kept_fraction(channel->kept),
+                                     channel->quant->backward, channel->dx, channel->largest);
+    channel->count = 0;
+}
+
+// Positions from `place` on, `step` apart, `row` the start of the errors that the first is read by.
+static void gather_row(channel_t *channel, int32_t row, int32_t place, int32_t end, int32_t step) {
+    int32_t zero = channel->mask == NULL ? -1 : channel->quant->x_zero;
+    const uint8_t *seen = channel->mask == NULL ? channel->dx : channel->mask;
+    int32_t count = channel->count;
+    for (; place < end; place += step, row++) {
+        if (seen[place] <= zero) {
+            channel->dx[place] = KG_ERROR_ZERO;
+            continue;
+        }
+        channel->starts[count] = row;
+        channel->places[count++] = place;
+        if (count == KG_ROWS_V6M) {
+            channel->count = count;
+            gather_waiting(channel);
+            count = 0;
+        }
+    }
+    channel->count = count;
 }
 
 static void gather_rectangle(channel_t *channel, const readers_t *rows, const readers_t *cols) {
     const kg_conv_dims_t *dims = channel->dims;
-    int32_t zero = channel->quant->x_zero;
-    int32_t total;
-    kg_tap_list_t list = list_taps(channel, rows, cols, &total);
-    int32_t base = kg_kept_half(channel->kept) - KG_ERROR_ZERO * total;
-    int32_t starts[KG_ROWS_V6M], places[KG_ROWS_V6M];
-    int32_t count = 0;
     int32_t row = rows->output * dims->out_width + cols->output;
+    list_taps(channel, rows, cols);
     for (int32_t h = rows->first; h < rows->end; h += rows->stride, row += dims->out_width) {
-        int32_t start = row;
-        for (int32_t k = cols->first; k < cols->end; k += cols->stride, start++) {
-            int32_t place = h * dims->in_width + k;
-            if (channel->mask != NULL && channel->mask[place] <= zero) {
-                channel->dx[place] = KG_ERROR_ZERO;
-            } else {
-                starts[count] = start;
-                places[count++] = place;
-            }
-            if (count == KG_ROWS_V6M ||
-                (k + cols->stride >= cols->end && h + rows->stride >= rows->end)) {
-                kg_taps_dot_v6m(list, channel->e, starts, count);
-                channel->largest =
-                    kg_errors_v6m(starts, places, count, base, kg_kept_fraction(channel->kept),
-                                  channel->quant->backward, channel->dx, channel->largest);
-                count = 0;
-            }
-        }
+        int32_t place = h * dims->in_width;
+        gather_row(channel, row, place + cols->first, place + smaller(cols->end, dims->in_width),
+                   cols->stride);
     }
+    gather_waiting(channel);
 }
 
-static void gather_channel(channel_t *channel) {
-    const kg_conv_dims_t *dims = channel->dims;
+// The same rectangle in all kept channels; arrays of `all` are those of channel 0.
+static void gather_channels(channel_t *all, const readers_t *rows, const readers_t *cols) {
+    const kg_conv_dims_t *dims = all->dims;
+    int32_t plane = dims->in_height * dims->in_width;
+    const uint8_t *e = all->e, *w = all->w, *mask = all->mask;
+    uint8_t *dx = all->dx;
+    for (int32_t j = 0; j < kg_kept_count(all->kept, dims->groups); j++) {
+        kg_kept_row_t row = kg_kept_at(all->kept, j);
+        all->factor = row.factor;
+        all->e = e + row.row * dims->out_height * dims->out_width;
+        all->w = w + row.row * kg_conv_columns(dims);
+        all->mask = mask == NULL ? NULL : mask + row.row * plane;
+        all->dx = dx + row.row * plane;
+        gather_rectangle(all, rows, cols);
+    }
+    all->e = e;
+    all->w = w;
+    all->mask = mask;
+    all->dx = dx;
+}
+
+static void clear_dropped(const kg_conv_dims_t *dims, const kg_kept_t *kept, uint8_t *dx) {
+    int32_t plane = dims->in_height * dims->in_width;
+    int32_t next = 0;  // channel
+    for (int32_t j = 0; j < kept->count; j++) {
+        int32_t row = kept->rows[j].row;
+        memset(dx + next * plane, KG_ERROR_ZERO, (size_t)((row - next) * plane));
+        next = row + 1;
+    }
+    memset(dx + next * plane, KG_ERROR_ZERO, (size_t)((dims->groups - next) * plane));
+}
+
+int32_t kg_depthwise_u8_input_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t *e,
+                                           const kg_kept_t *kept, const uint8_t *w,
+                                           const kg_conv_quant_t *quant, const uint8_t *mask,
+                                           uint8_t *dx, void *scratch) {
     side_t down = {dims->stride_height, dims->pad_top, dims->kernel_height, dims->in_height,
                    dims->out_height};
     side_t across = {dims->stride_width, dims->pad_left, dims->kernel_width, dims->in_width,
                      dims->out_width};
+    channel_t channels;
+    channels.dims = dims;
+    channels.quant = quant;
+    channels.kept = kept;
+    channels.e = e;
+    channels.w = w;
+    channels.mask = mask;
+    channels.dx = dx;
+    channels.taps = scratch;
+    channels.largest = channels.count = 0;
     readers_t rows, cols;
     for (int32_t y_phase = 0; y_phase < down.stride; y_phase++) {
         for (int32_t h = y_phase; h < down.size; h = rows.end) {
@@ -323,31 +379,13 @@ static void gather_channel(channel_t *channel) {
             for (int32_t x_phase = 0; x_phase < across.stride; x_phase++) {
                 for (int32_t k = x_phase; k < across.size; k = cols.end) {
                     cols = next_readers(&across, k);
-                    gather_rectangle(channel, &rows, &cols);
+                    gather_channels(&channels, &rows, &cols);
                 }
             }
         }
     }
-}
-
-int32_t kg_depthwise_u8_input_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t *e,
-                                           const kg_kept_t *kept, const uint8_t *w,
-                                           const kg_conv_quant_t *quant, const uint8_t *mask,
-                                           uint8_t *dx, void *scratch) {
-    int32_t plane = dims->in_height * dims->in_width;
-    int32_t next = 0;  // channel
-    channel_t channel = {.dims = dims, .quant = quant, .kept = kept, .taps = scratch};
-    for (int32_t j = 0; j < kg_kept_count(kept, dims->groups); j++) {
-        kg_kept_row_t row = kg_kept_at(kept, j);
-        memset(dx + next * plane, KG_ERROR_ZERO, (size_t)((row.row - next) * plane));
-        channel.factor = row.factor;
-        channel.e = e + row.row * dims->out_height * dims->out_width;
-        channel.w = w + row.row * kg_conv_columns(dims);
-        channel.mask = mask == NULL ? NULL : mask + row.row * plane;
-        channel.dx = dx + row.row * plane;
-        gather_channel(&channel);
-        next = row.row + 1;
+    if (kept != NULL) {
+        clear_dropped(dims, kept, dx);
     }
-    memset(dx + next * plane, KG_ERROR_ZERO, (size_t)((dims->groups - next) * plane));
-    return channel.largest;
+    return channels.largest;
 }

@@ -166,6 +166,14 @@ def test_uint8_equals_exact_integers_on_any_shape(kernels: Weighted, window: Win
 
 
 @VARIANTS
+@pytest.mark.parametrize("shape", ["eight each", "depthwise"])
+@pytest.mark.parametrize("seed", range(5))
+def test_uint8_equals_exact_integers_at_any_density(kernels: Weighted, shape: str, seed: int) -> None:
+    """Kernels may choose their way by how many operands are zero."""
+    check_u8(kernels, SHAPES[shape], seed)
+
+
+@VARIANTS
 @pytest.mark.parametrize("zeros", [(0, 0), (0, 255), (255, 0), (255, 255)])
 def test_uint8_takes_extreme_zero_points(kernels: Weighted, zeros: tuple[int, int]) -> None:
     """A tensor of one sign has its zero point at the end of the range."""
