@@ -141,46 +141,51 @@ void kg_conv2d_u8_forward_v6m(const kg_conv_dims_t *dims, const uint8_t *x, cons
     }
     int32_t plane = dims->out_height * dims->out_width;
     int32_t in_plane = dims->in_height * dims->in_width;
-    group_t group = group_of(dims, scratch);
-    int32_t *biases = (int32_t *)(group.taps + group.columns);
-    uint16_t *pairs = forward_has_pairs(dims) ? (uint16_t *)(biases + group.outs) : NULL;
-    int32_t unit = pairs != NULL ? 2 * kg_pairs_round_v6m(group.outs) : 1;  // of offsets
-    for (int32_t g = 0; g < dims->groups; g++, b += group.outs) {
-        group.matrix = (kg_matrix_v6m_t){.quant = quant,
-                                         .w = w + g * group.outs * group.columns,
-                                         .row = group.columns,
-                                         .count = group.outs,
-                                         .step = plane,
-                                         .pairs = pairs};
-        group.maps = x + g * group.ins * in_plane;
-        group.block = (kg_block_v6m_t){.width = 1,
-                                       .height = 1,
-                                       .channels = group.ins,
-                                       .step = 1,
-                                       .row = dims->in_width,
-                                       .channel = in_plane,
-                                       .offset_step = unit,
-                                       .offset_row = dims->kernel_width * unit,
-                                       .offset_channel = group.area * unit};
-        if (group.area == 1) {
-            kg_block_turn_v6m(&group.block);
+    forward_t forward = {.group = group_of(dims, scratch)};
+    group_t *group = &forward.group;
+    int32_t *biases = (int32_t *)(group->taps + group->columns);
+    uint16_t *pairs = forward_has_pairs(dims) ? (uint16_t *)(biases + group->outs) : NULL;
+    int32_t unit = pairs != NULL ? 2 * kg_pairs_round_v6m(group->outs) : 1;  // of offsets
+    for (int32_t g = 0; g < dims->groups; g++, b += group->outs) {
+        group->matrix = (kg_matrix_v6m_t){.quant = quant,
+                                          .w = w + g * group->outs * group->columns,
+                                          .row = group->columns,
+                                          .count = group->outs,
+                                          .step = plane,
+                                          .pairs = pairs};
+        group->maps = x + g * group->ins * in_plane;
+        group->block = (kg_block_v6m_t){.width = 1,
+                                        .height = 1,
+                                        .channels = group->ins,
+                                        .step = 1,
+                                        .row = dims->in_width,
+                                        .channel = in_plane,
+                                        .offset_step = unit,
+                                        .offset_row = dims->kernel_width * unit,
+                                        .offset_channel = group->area * unit};
+        if (group->area == 1) {
+            kg_block_turn_v6m(&group->block);
         }
         bool whole = pairs != NULL && quant->x_zero != 0 &&
-                     is_dense(group.maps, group.ins * in_plane, quant->x_zero);
+                     is_dense(group->maps, group->ins * in_plane, quant->x_zero);
         if (pairs != NULL) {
-            kg_pairs_pack_v6m(group.matrix.w, group.outs, group.columns, group.columns, pairs);
+            kg_pairs_pack_v6m(group->matrix.w, group->outs, group->columns, group->columns, pairs);
         }
         if (whole) {
-            add_zeros(&group, b, biases);
+            add_zeros(group, b, biases);
         }
-        forward_positions(&(forward_t){group, b, whole ? biases : NULL},
-                          y + g * group.outs * plane);
+        forward.biases = b;
+        forward.whole_biases = whole ? biases : NULL;
+        forward_positions(&forward, y + g * group->outs * plane);
     }
 }
 
 // --- weight gradient -----------------------------------------------------------------------------
 
-#define FEW_INPUTS 2  // so few share a list of errors that it should serve all taps at once
+// Few inputs share a list of errors: it should serve all taps at once, where the border is small.
+static bool lists_serve_all_taps(const kg_conv_dims_t *dims) {
+    return kg_conv_group_inputs(dims) <= 2 && dims->out_height * dims->out_width >= 192;
+}
 
 // Errors that one list of the weight gradient can hold: it takes whole rows while another fits.
 static int32_t list_capacity(const kg_conv_dims_t *dims) {
@@ -249,7 +254,7 @@ void kg_conv2d_u8_weight_gradient_v6m(const kg_conv_dims_t *dims, const uint8_t 
     for (int32_t k = 0; k < group.columns; k++) {
         row[k] = 0;
     }
-    if (group.ins <= FEW_INPUTS) {
+    if (lists_serve_all_taps(dims)) {
         kg_channel_u8_weight_gradient_v6m(dims, x, e, quant->x_zero, list_capacity(dims), row,
                                           scratch);
         return;
