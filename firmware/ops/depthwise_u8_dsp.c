@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "ops/depthwise.h"
+#include "ops/depthwise_3x3_dsp.h"
 #include "ops/dsp.h"
 #include "ops/rounding_dsp.h"
 
@@ -22,7 +23,8 @@ typedef struct {
     int32_t pairs;        // words of weights for one row of taps
     int32_t pitch, rows;  // of the band, in numbers
     int32_t outputs;      // rows of outputs that a band serves
-    uint32_t *weights;
+    uint32_t *weights;    // those of `channel` where there are three by three
+    kg_depthwise_3x3_t *channel;
     int16_t *band;
 } layer_t;
 
@@ -43,9 +45,12 @@ static size_t plan(const kg_conv_dims_t *dims, void *scratch, layer_t *layer) {
         layer->outputs++;
     }
     layer->rows = band_rows(dims, layer->outputs);
+    int32_t words = dims->kernel_height * layer->pairs;
+    words = layer->threes ? (int32_t)(sizeof *layer->channel / sizeof(uint32_t)) : words;
+    layer->channel = scratch;
     layer->weights = scratch;
-    layer->band = (int16_t *)(layer->weights + dims->kernel_height * layer->pairs);
-    return (size_t)(dims->kernel_height * layer->pairs) * sizeof(uint32_t) +
+    layer->band = (int16_t *)(layer->weights + words);
+    return (size_t)words * sizeof(uint32_t) +
            (size_t)(layer->pitch * layer->rows) * sizeof(int16_t);
 }
 
@@ -101,16 +106,13 @@ typedef void forward_t(const layer_t *layer, const int16_t *from, int32_t b, uin
 
 // Adds three taps of one row to four outputs side by side.
 static inline void add_three(const int16_t *from, const uint32_t *w, int32_t *sums) {
-    uint32_t first = kg_load_word(from);
-    uint32_t middle = kg_load_word(from + 2);
-    uint32_t last = kg_load_word(from + 4);
-    sums[0] = kg_smlabt(middle, w[1], kg_smlad(first, w[0], sums[0]));
-    sums[1] = kg_smlatb(first, w[0], kg_smlad(middle, w[1], sums[1]));
-    sums[2] = kg_smlabt(last, w[1], kg_smlad(middle, w[0], sums[2]));
-    sums[3] = kg_smlatb(middle, w[0], kg_smlad(last, w[1], sums[3]));
+    for (int32_t j = 0; j < OUTPUTS; j++) {
+        sums[j] = kg_smlad(kg_load_word(from + j), w[0], sums[j]);
+        sums[j] = kg_smlabt(kg_load_word(from + j + 2), w[1], sums[j]);
+    }
 }
 
-// The same at a stride of two.
+// The same at a stride of two, in few instructions.
 static inline void add_three_by_2(const int16_t *from, const uint32_t *w, int32_t *sums) {
     uint32_t first = kg_load_word(from);
     uint32_t second = kg_load_word(from + 2);
@@ -132,8 +134,7 @@ static void forward_3x3(const layer_t *layer, const int16_t *from, int32_t b, ui
         add_three(from, w, sums);
         add_three(from + pitch, w + 2, sums);
         add_three(from + 2 * pitch, w + 4, sums);
-        kg_round_four(&layer->rounding, sums[0], sums[1], sums[2], sums[3],
-                      left < OUTPUTS ? left : OUTPUTS, y);
+        kg_round_few(&layer->rounding, sums, left < OUTPUTS ? left : OUTPUTS, y);
         from += OUTPUTS;
     }
 }
@@ -179,10 +180,37 @@ static void forward_row(const layer_t *layer, const int16_t *from, int32_t b, ui
     }
 }
 
+// All rows of one channel. Fast blocks may write behind a row where later rows come, up to y_end.
+static void forward_channel(const layer_t *layer, const uint8_t *x, int32_t b, forward_t *forward,
+                            uint8_t *y, const uint8_t *y_end) {
+    const kg_conv_dims_t *dims = layer->dims;
+    int32_t pitch = layer->pitch * (int32_t)sizeof *layer->band;
+    int32_t blocks = (dims->out_width + OUTPUTS - 1) / OUTPUTS;
+    bool fast = forward == forward_3x3 && layer->rounding.fast;
+    const int16_t *from = layer->band;
+    int32_t in_band = 0;
+    for (int32_t r = 0; r < dims->out_height; r++, y += dims->out_width) {
+        if (in_band == 0) {
+            fill_band(layer, x, r);
+            from = layer->band;
+            in_band = layer->outputs;
+        }
+        if (fast && y_end - y >= OUTPUTS * blocks) {
+            kg_depthwise_3x3_blocks(from, pitch, layer->channel, y, blocks);
+        } else {
+            forward(layer, from, b, y);
+        }
+        from += dims->stride_height * layer->pitch;
+        in_band--;
+    }
+}
+
 void kg_depthwise_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x, const uint8_t *w,
                                  const int32_t *b, const kg_conv_quant_t *quant, uint8_t *y,
                                  void *scratch) {
     layer_t layer;
+    int32_t plane = dims->out_height * dims->out_width;
+    const uint8_t *y_end = y + dims->groups * plane;
     (void)plan(dims, scratch, &layer);
     layer.x_zero = quant->x_zero;
     layer.w_zero = quant->w_zero;
@@ -191,16 +219,15 @@ void kg_depthwise_u8_forward_dsp(const kg_conv_dims_t *dims, const uint8_t *x, c
     forward_t *forward = !layer.threes             ? forward_row
                          : dims->stride_width == 1 ? forward_3x3
                                                    : forward_3x3_by_2;
-    for (int32_t i = 0; i < dims->groups; i++) {
+    for (int32_t i = 0; i < dims->groups; i++, y += plane) {
         pair_weights(&layer, w);
-        for (int32_t r = 0; r < dims->out_height; r++, y += dims->out_width) {
-            int32_t row = r % layer.outputs;
-            if (row == 0) {
-                fill_band(&layer, x, r);
-            }
-            const int16_t *from = layer.band + row * dims->stride_height * layer.pitch;
-            forward(&layer, from, b[i], y);
+        if (layer.threes) {
+            layer.channel->bias = b[i];
+            layer.channel->multiplier = layer.rounding.multiplier;
+            layer.channel->offset = layer.rounding.offset;
+            layer.channel->shift = layer.rounding.shift;
         }
+        forward_channel(&layer, x, b[i], forward, y, y_end);
         w += kg_conv_columns(dims);
         x += dims->in_height * dims->in_width;
     }

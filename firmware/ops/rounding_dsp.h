@@ -38,13 +38,12 @@ void kg_round_few(const kg_rounding_t *r, const int32_t *sums, int32_t count, ui
 // Four sums, where r->fast.
 static inline void kg_round_fast(const kg_rounding_t *r, int32_t sum0, int32_t sum1, int32_t sum2,
                                  int32_t sum3, uint8_t *y) {
-    int32_t multiplier = r->multiplier;
-    int32_t offset = r->offset;
-    int32_t shift = r->shift;
-    y[0] = (uint8_t)kg_clamp(kg_smmla(sum0, multiplier, offset) >> shift, 0, 255);
-    y[1] = (uint8_t)kg_clamp(kg_smmla(sum1, multiplier, offset) >> shift, 0, 255);
-    y[2] = (uint8_t)kg_clamp(kg_smmla(sum2, multiplier, offset) >> shift, 0, 255);
-    y[3] = (uint8_t)kg_clamp(kg_smmla(sum3, multiplier, offset) >> shift, 0, 255);
+    int32_t bytes[4] = {sum0, sum1, sum2, sum3};
+    kg_scale_four(bytes, r->multiplier, r->offset, r->shift);
+    y[0] = (uint8_t)bytes[0];
+    y[1] = (uint8_t)bytes[1];
+    y[2] = (uint8_t)bytes[2];
+    y[3] = (uint8_t)bytes[3];
 }
 
 // The first `count` of four. They stay in registers unless they need the general way.
