@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 BATCH = 48
 """Training samples that share the cost of one update."""
 SAMPLES = 4
-"""Training samples that are measured, after as many that let the scales of errors settle."""
+"""Training samples that are measured: one minibatch."""
+WARM_UP = 6
+"""Minibatches before it: scales of errors, ranges of weights and units of gradients settle in the first ones."""
 CALIBRATION = 64
 RATE = 1e-3
 MOST_RAM = 4 << 20
@@ -189,7 +191,7 @@ def noise(case: Graph, samples: int) -> NDArray[np.float32]:
 
 
 def _measure(case: Case, settings: Settings, board: Board, kernels: Path, out: Path) -> _Measured:
-    """Build and train a case, and return what its steps took in the second of two minibatches."""
+    """Build and train a case, and return what its steps took once scales have settled."""
     folder = out / board.name
     lowered = lower(case.graph, settings, noise(case.graph, CALIBRATION), board.core, kernels, folder)
     chip = board
@@ -203,7 +205,8 @@ def _measure(case: Case, settings: Settings, board: Board, kernels: Path, out: P
     with BuiltinEngine(elf, chip) as engine:
         session = Session(engine)
         session.configure(1, 0, SAMPLES, RATE)
-        session.train(x, labels)
+        for _ in range(WARM_UP):
+            session.train(x, labels)
         engine.reset_counts()
         session.train(x, labels)
         return _Measured(lowered, CodeSize(elf), engine.step_counts(), chip is not board)
