@@ -104,6 +104,20 @@ void kg_conv2d_f32_input_gradient_host(const kg_conv_dims_t *dims, const float *
                                        const kg_kept_t *kept, const float *w, const float *mask,
                                        float *dx, void *scratch);
 
+// The same for cores with an FPU. The weight gradient is quick for channels in ascending order.
+size_t kg_conv2d_f32_forward_fpu_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_conv2d_f32_weight_gradient_fpu_scratch_bytes(const kg_conv_dims_t *dims);
+size_t kg_conv2d_f32_input_gradient_fpu_scratch_bytes(const kg_conv_dims_t *dims);
+void kg_conv2d_f32_forward_fpu(const kg_conv_dims_t *dims, const float *x, const float *w,
+                               const float *b, float y_min, float y_max, float *y, void *scratch);
+void kg_conv2d_f32_weight_gradient_fpu_prepare(const kg_conv_dims_t *dims, const float *x,
+                                               void *scratch);
+void kg_conv2d_f32_weight_gradient_fpu(const kg_conv_dims_t *dims, const float *x, const float *e,
+                                       int32_t channel, float *row, void *scratch);
+void kg_conv2d_f32_input_gradient_fpu(const kg_conv_dims_t *dims, const float *e,
+                                      const kg_kept_t *kept, const float *w, const float *mask,
+                                      float *dx, void *scratch);
+
 // The same for Cortex-M0+.
 size_t kg_conv2d_u8_forward_v6m_scratch_bytes(const kg_conv_dims_t *dims);
 size_t kg_conv2d_u8_weight_gradient_v6m_scratch_bytes(const kg_conv_dims_t *dims);

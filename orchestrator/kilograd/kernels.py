@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 VARIANTS = {
     "host": ("_host",),
     "cortex-m0plus": ("_v6m",),
-    "cortex-m4": ("_dsp",),
-    "cortex-m7": ("_dsp",),
+    "cortex-m4": ("_dsp", "_fpu"),
+    "cortex-m7": ("_dsp", "_fpu"),
 }
 """Suffixes of fast variants by core, the best first; every variant returns the bits of the plain kernel."""
 

@@ -265,7 +265,7 @@ BOARDS = {"_dsp": ("nrf52840", "imxrt1062"), "_v6m": ("rp2040",)}
 
 def places(op: str, dtype: str) -> dict[str, tuple[str, str | None]]:
     """Return (suffix, board or None) by name: plain kernels, and each suffix that has a file, also on its board."""
-    found = [suffix for suffix in ("_host", *BOARDS) if any(OPS.glob(f"{op}_{dtype}*{suffix}.c"))]
+    found = [suffix for suffix in ("_host", "_fpu", *BOARDS) if any(OPS.glob(f"{op}_{dtype}*{suffix}.c"))]
     here = {suffix[1:] or "plain": (suffix, None) for suffix in ("", *found)}
     boards = [(suffix, board) for suffix in found for board in BOARDS.get(suffix, ())]
     return here | {f"{suffix[1:]} on {board}": (suffix, board) for suffix, board in boards}
