@@ -138,6 +138,7 @@ size_t kg_conv2d_f32_forward_fpu_scratch_bytes(const kg_conv_dims_t *dims) {
 // One tile: columns c to c + count - 1 of output row r in the group's channels o to o + 3.
 typedef struct {
     const kg_conv_dims_t *dims;
+    int32_t columns, plane;  // of w, of y
     const float *w, *b;
     float y_min, y_max;
     float *y;
@@ -145,8 +146,8 @@ typedef struct {
 
 static void forward_tile(const forward_t *f, const float *packed, int32_t o, int32_t at,
                          int32_t count) {
-    int32_t columns = kg_conv_columns(f->dims);
-    int32_t plane = f->dims->out_height * f->dims->out_width;
+    int32_t columns = f->columns;
+    int32_t plane = f->plane;
     float y_min = f->y_min;
     float y_max = f->y_max;
     float sums[TILE_SUMS];
@@ -196,7 +197,16 @@ void kg_conv2d_f32_forward_fpu(const kg_conv_dims_t *dims, const float *x, const
         kg_conv2d_f32_forward(dims, x, w, b, y_min, y_max, y, scratch);
         return;
     }
-    forward_t f = {.dims = &d, .w = w, .b = b, .y_min = y_min, .y_max = y_max, .y = y};
+    forward_t f = {
+        .dims = &d,
+        .columns = kg_conv_columns(&d),
+        .plane = d.out_height * d.out_width,
+        .w = w,
+        .b = b,
+        .y_min = y_min,
+        .y_max = y_max,
+        .y = y,
+    };
     for (int32_t g = 0; g < d.groups; g++) {
         for (int32_t r = 0; r < d.out_height; r++) {
             for (int32_t c = 0; c < d.out_width; c += KG_TILE) {

@@ -105,6 +105,11 @@ static inline int16_t kg_ssat_half(int32_t a) {
     return (int16_t)half;
 }
 
+// sum + |a - b| of the four bytes
+static inline uint32_t kg_add_differences(uint32_t a, uint32_t b, uint32_t sum) {
+    return __usada8(a, b, sum);
+}
+
 // sum + the four bytes of a
 static inline uint32_t kg_add_bytes(uint32_t a, uint32_t sum) {
     return __usada8(a, 0, sum);
@@ -149,6 +154,15 @@ static inline void kg_scale_four(int32_t *values, int32_t multiplier, int32_t of
 #undef KG_DSP_SUM
 
 #else
+
+static inline uint32_t kg_add_differences(uint32_t a, uint32_t b, uint32_t sum) {
+    for (int32_t shift = 0; shift < 32; shift += 8) {
+        uint32_t one = a >> shift & 0xffu;
+        uint32_t other = b >> shift & 0xffu;
+        sum += one > other ? one - other : other - one;
+    }
+    return sum;
+}
 
 static inline uint32_t kg_uxtb16(uint32_t a) {
     return a & 0xff00ffu;

@@ -2,7 +2,6 @@
 // Selection of rows: whole numbers only, but for the loss and the norms of float32 errors.
 #include "runtime/select.h"
 
-#include "ops/error.h"
 #include "runtime/dither.h"
 #include "runtime/math.h"
 
@@ -166,14 +165,8 @@ static int overflows(const int32_t *norms, int32_t rows, int32_t keep) {
 
 void kg_step_select_u8(const void *args, kg_training_t *training) {
     const kg_select_u8_t *a = args;
-    const uint8_t *e = a->e;
     for (int32_t j = 0; j < a->how.rows; j++) {
-        int32_t sum = 0;
-        for (int32_t i = 0; i < a->how.positions; i++) {
-            int32_t error = *e++ - KG_ERROR_ZERO;
-            sum += error < 0 ? -error : error;
-        }
-        a->how.norms[j] = sum;
+        a->how.norms[j] = a->norm(a->e + j * a->how.positions, a->how.positions);
     }
     int32_t keep = rows_to_keep(&a->how, training);
     if (a->how.choose == kg_select_proportional && overflows(a->how.norms, a->how.rows, keep)) {

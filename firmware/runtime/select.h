@@ -9,6 +9,7 @@
 
 #include "kilograd/model.h"
 #include "ops/kept.h"
+#include "ops/norm.h"
 
 // Chooses about `keep` of the rows with a norm above 0; 1 <= keep <= rows, u is a random number.
 // The sum of the norms stays below 2^28.
@@ -37,6 +38,7 @@ typedef struct {
 typedef struct {
     kg_select_t how;
     const uint8_t *e;  // (rows, positions)
+    kg_norm_u8_fn *norm;
 } kg_select_u8_t;
 void kg_step_select_u8(const void *args, kg_training_t *training);
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import Array, call, library
+from kernels import Array, call, call_on_board, library, places
 from kilograd.types import Sparsity
 from oracle_numbers import F
 from oracle_select import proportional, rows_to_keep, top_k
@@ -103,7 +103,7 @@ class Select(ctypes.Structure):
         ("rows", ctypes.c_int32), ("positions", ctypes.c_int32), ("stream", ctypes.c_uint32),
         ("lambda_min", ctypes.c_float), ("lambda_max", ctypes.c_float), ("choose", ctypes.c_void_p),
         ("norms", ctypes.c_void_p), ("kept", ctypes.c_void_p), ("tally", ctypes.c_void_p),
-        ("e", ctypes.c_void_p), ("sums", ctypes.c_void_p),
+        ("e", ctypes.c_void_p), ("norm_or_sums", ctypes.c_void_p),
     )  # fmt: skip
 
 
@@ -118,9 +118,11 @@ class Layer:
         rows, positions = e.shape
         kept, norms, sums = np.zeros(2 + rows, np.int32), np.zeros(rows, np.int32), np.zeros(rows, np.float32)
         function = ctypes.cast(getattr(library(), f"kg_select_{self.sparsity.selection}"), ctypes.c_void_p)
+        norm = ctypes.cast(library().kg_norm_u8, ctypes.c_void_p).value
         args = Select(
             rows, positions, 5, self.sparsity.lambda_min, self.sparsity.lambda_max, function,
-            *(array.ctypes.data for array in (norms, kept, self.tally, e, sums)),
+            *(array.ctypes.data for array in (norms, kept, self.tally, e)),
+            norm if e.dtype == np.uint8 else sums.ctypes.data,
         )  # fmt: skip
         self.training.loss = loss
         call(f"kg_step_select_{'u8' if e.dtype == np.uint8 else 'f32'}", args, self.training)
@@ -197,3 +199,18 @@ def test_float32_norms_of_any_size(scale: float) -> None:
     assert np.isin(rows, np.flatnonzero(norms)).all()
     ideal = 8 * norms.sum() / (norms[rows] * 4)
     assert np.abs(factors - np.clip(ideal, 8, 256)).max() <= 0.25 * ideal.max()
+
+
+@pytest.mark.parametrize("place", places("norm", "u8").values(), ids=places("norm", "u8").keys())
+def test_norms_are_sums_of_magnitudes(place: tuple[str, str | None]) -> None:
+    """Rows of any length and at any address, the extremes included."""
+    suffix, board = place
+    rng = np.random.default_rng(1)
+    errors = rng.integers(0, 256, 300, np.uint8)
+    errors[:40] = np.tile(np.array([0, 255, 128, 127], np.uint8), 10)
+    for start, count in ((0, 300), (1, 16), (2, 31), (3, 7), (5, 1), (7, 0), (9, 211)):
+        e = errors[start : start + count].copy()
+        name = f"kg_norm_u8{suffix}"
+        found = call(name, e, count) if board is None else call_on_board(board, suffix, name, e, count)
+
+        assert found == np.abs(e.astype(int) - 128).sum()

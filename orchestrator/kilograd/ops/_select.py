@@ -31,7 +31,9 @@ def select_rows(node: Node, low: Lowering, error: Error) -> str | None:
         "tally": Address(f"kept_tallies[{len(low.sparse)}]"),
     }
     args: dict[str, Value] = {"how": how, "e": Array(error.buffer)}
-    if suffix == "f32":
+    if suffix == "u8":
+        args["norm"] = low.kernels.choose("kg_norm_u8")
+    else:
         scratch.append(low.feature(f"{node.name}_norm_sums", "float", rows))
         args["sums"] = Array(scratch[1])
     low.sparse.append(node.name)
