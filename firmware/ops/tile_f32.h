@@ -59,23 +59,23 @@ static inline void kg_tile_f32(int32_t count, const float *a, int32_t pitch, con
 
 // Writes f[0..3], f[1..4], f[2..5], in this order, or the other way round; f lies at any word.
 static inline void kg_spread_up_f32(const float *f, float *to) {
-    __asm__("vldmia %[f], {s0-s5}\n"
-            "vstmia %[to]!, {s0-s3}\n"
-            "vstmia %[to]!, {s1-s4}\n"
-            "vstmia %[to], {s2-s5}\n"
-            : [to] "+r"(to)
-            : [f] "r"(f)
-            : "s0", "s1", "s2", "s3", "s4", "s5", "memory");
+    __asm__ volatile("vldmia %[f], {s0-s5}\n"
+                     "vstmia %[to]!, {s0-s3}\n"
+                     "vstmia %[to]!, {s1-s4}\n"
+                     "vstmia %[to], {s2-s5}\n"
+                     : [to] "+r"(to)
+                     : [f] "r"(f)
+                     : "s0", "s1", "s2", "s3", "s4", "s5", "memory");
 }
 
 static inline void kg_spread_down_f32(const float *f, float *to) {
-    __asm__("vldmia %[f], {s0-s5}\n"
-            "vstmia %[to]!, {s2-s5}\n"
-            "vstmia %[to]!, {s1-s4}\n"
-            "vstmia %[to], {s0-s3}\n"
-            : [to] "+r"(to)
-            : [f] "r"(f)
-            : "s0", "s1", "s2", "s3", "s4", "s5", "memory");
+    __asm__ volatile("vldmia %[f], {s0-s5}\n"
+                     "vstmia %[to]!, {s2-s5}\n"
+                     "vstmia %[to]!, {s1-s4}\n"
+                     "vstmia %[to], {s0-s3}\n"
+                     : [to] "+r"(to)
+                     : [f] "r"(f)
+                     : "s0", "s1", "s2", "s3", "s4", "s5", "memory");
 }
 
 #else

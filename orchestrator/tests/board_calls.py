@@ -40,7 +40,8 @@ class BoardCalls:
     def __init__(self, board: Board, suffix: str) -> None:
         self.names = sorted(
             name
-            for file in OPS.glob(f"*_u8{suffix}.c")
+            for dtype in ("u8", "f32")
+            for file in OPS.glob(f"*_{dtype}{suffix}.c")
             for name in DEFINITION.findall(file.read_text(encoding="utf-8"))
         )
         with tempfile.TemporaryDirectory() as folder:
