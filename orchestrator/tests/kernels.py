@@ -195,7 +195,8 @@ class Weighted:
         return name if hasattr(library(), name) else f"kg_{self.op}_{dtype}_{verb}"
 
     def _call(self, name: str, *arguments: object) -> int:
-        if self.board is None or self.suffix not in name:
+        floats = any(isinstance(argument, float) for argument in arguments)  # in registers of their own
+        if self.board is None or self.suffix not in name or floats:
             return call(name, *arguments)
         return call_on_board(self.board, self.suffix, name, *arguments)
 
@@ -259,13 +260,13 @@ class Weighted:
         return dx.array, largest
 
 
-BOARDS = {"_dsp": ("nrf52840", "imxrt1062"), "_v6m": ("rp2040",)}
+BOARDS = {"_dsp": ("nrf52840", "imxrt1062"), "_fpu": ("nrf52840",), "_v6m": ("rp2040",)}
 """Boards for the kernels of single cores: on this machine, they are plain C where they have assembly."""
 
 
 def places(op: str, dtype: str) -> dict[str, tuple[str, str | None]]:
     """Return (suffix, board or None) by name: plain kernels, and each suffix that has a file, also on its board."""
-    found = [suffix for suffix in ("_host", "_fpu", *BOARDS) if any(OPS.glob(f"{op}_{dtype}*{suffix}.c"))]
+    found = [suffix for suffix in ("_host", *BOARDS) if any(OPS.glob(f"{op}_{dtype}*{suffix}.c"))]
     here = {suffix[1:] or "plain": (suffix, None) for suffix in ("", *found)}
     boards = [(suffix, board) for suffix in found for board in BOARDS.get(suffix, ())]
     return here | {f"{suffix[1:]} on {board}": (suffix, board) for suffix, board in boards}
