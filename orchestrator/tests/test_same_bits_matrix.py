@@ -18,7 +18,9 @@ from workshop import workshop
 if TYPE_CHECKING:
     from workshop import Workshop
 
-SAMPLE, MOST_WORK = 6, 16_000
+SAMPLE, MOST_WORK = 5, 16_000
+SPARSE_TRANSPOSED = Cell("vae_baseline", ("uint8", "best"), "proportional", "imxrt1062")
+"""Its first transposed convolution is no last layer, so that rows of it are left out."""
 
 
 def cells(which: str) -> list[Cell]:
@@ -32,7 +34,7 @@ def cells(which: str) -> list[Cell]:
     for cell in sorted(pairs, key=lambda cell: cell.selection == "dense"):
         if cell.work < MOST_WORK:
             found.setdefault(cell.model, cell)
-    return list(found.values())[:SAMPLE]
+    return [*list(found.values())[:SAMPLE], SPARSE_TRANSPOSED]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
