@@ -29,6 +29,7 @@ LETTERS: Mapping[str, tuple[int, int]] = {
     **dict.fromkeys("su", (0, READ | EARLY)),
     **dict.fromkeys("ab", (0, READ | LATE)),
     **dict.fromkeys("xz", (0, READ | WRITE)),
+    **dict.fromkeys("gh", (0, READ | WRITE | LATE)),
     "y": (0, READ | EARLY | WRITE),
     "v": (FIRST_FLOAT, WRITE),
     **dict.fromkeys("pq", (FIRST_FLOAT, READ)),
