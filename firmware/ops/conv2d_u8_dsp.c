@@ -3,18 +3,15 @@
 // conv2d_u8.c, by panel_dsp.h.
 //
 // Usual windows share the lines of one output row, one per (input channel, row of the window). All
-// others have a line for each element of the window, over a tile of the output
-// plane. Streams of weights stay for the whole layer where they are small, else every row or tile
-// makes them anew.
+// others have a line for each element of the window, over a tile of the output plane. Streams of
+// weights stay for the whole layer where they are small, else every row or tile makes them anew.
 #include <stdbool.h>
 #include <string.h>
 
 #include "ops/conv2d.h"
 #include "ops/depthwise.h"
-#include "ops/dsp.h"
 #include "ops/panel_dsp.h"
 #include "ops/rounding_dsp.h"
-#include "ops/window.h"
 
 // How a layer is computed.
 typedef struct {
@@ -90,8 +87,9 @@ static size_t plan(const kg_conv_dims_t *dims, void *scratch, layer_t *layer) {
     panel->lines = layer->lines = scratch;
     layer->streams = layer->lines + line_words;
     layer->bytes = (uint8_t *)(layer->lines + words);
-    return (size_t)words * sizeof(uint32_t) +
-           (size_t)(layer->shared ? dims->in_width : 2 * layer->tile);
+    int32_t bytes = layer->shared ? dims->in_width : 2 * layer->tile;
+    bytes = bytes < KG_PANEL_AHEAD ? KG_PANEL_AHEAD : bytes;
+    return (size_t)words * sizeof(uint32_t) + (size_t)bytes;
 }
 
 size_t kg_conv2d_u8_forward_dsp_scratch_bytes(const kg_conv_dims_t *dims) {

@@ -54,12 +54,6 @@ static inline uint32_t kg_halves(int32_t bottom, int32_t top) {
         __asm__(instruction " %0, %1, %2" shift : "=r"(result) : "r"(a), "r"(b));                  \
         return result;                                                                             \
     }
-#define KG_DSP_PRODUCT(name, instruction)                                                          \
-    static inline int32_t name(uint32_t a, uint32_t b) {                                           \
-        int32_t result;                                                                            \
-        __asm__(instruction " %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));                        \
-        return result;                                                                             \
-    }
 // Compilers know these, and order them by their latencies.
 #define KG_DSP_SUM(name, acle, type)                                                               \
     static inline int32_t name(uint32_t a, uint32_t b, int32_t sum) {                              \
@@ -69,8 +63,6 @@ static inline uint32_t kg_halves(int32_t bottom, int32_t top) {
 // (byte 0, byte 2) and, rotated, (byte 1, byte 3) as halves
 KG_DSP_ONE(kg_uxtb16, "uxtb16", "")
 KG_DSP_ONE(kg_uxtb16_ror8, "uxtb16", ", ror #8")
-KG_DSP_ONE(kg_sxtb16, "sxtb16", "")
-KG_DSP_ONE(kg_sxtb16_ror8, "sxtb16", ", ror #8")
 // a + (byte 0, byte 2) or (byte 1, byte 3) of b, by halves
 KG_DSP_TWO(kg_uxtab16, "uxtab16", "")
 KG_DSP_TWO(kg_uxtab16_ror8, "uxtab16", ", ror #8")
@@ -81,23 +73,9 @@ static inline uint32_t kg_pkhtt(uint32_t a, uint32_t b) {
     __asm__("pkhtb %0, %1, %0, asr #16" : "+r"(a) : "r"(b));
     return a;
 }
-// by halves, or by bytes with saturation
-KG_DSP_TWO(kg_sadd16, "sadd16", "")
-KG_DSP_TWO(kg_ssub16, "ssub16", "")
-KG_DSP_TWO(kg_uqadd8, "uqadd8", "")
-KG_DSP_TWO(kg_uqsub8, "uqsub8", "")
-KG_DSP_PRODUCT(kg_smulbb, "smulbb")
-KG_DSP_PRODUCT(kg_smulbt, "smulbt")
-KG_DSP_PRODUCT(kg_smultb, "smultb")
-KG_DSP_PRODUCT(kg_smultt, "smultt")
-KG_DSP_PRODUCT(kg_smuad, "smuad")
-KG_DSP_SUM(kg_smlabb, __smlabb, int32_t)
 KG_DSP_SUM(kg_smlabt, __smlabt, int32_t)
-KG_DSP_SUM(kg_smlatb, __smlatb, int32_t)
-KG_DSP_SUM(kg_smlatt, __smlatt, int32_t)
-// sum + bottom * bottom + top * top; crossed: bottom * top + top * bottom
+// sum + bottom * bottom + top * top
 KG_DSP_SUM(kg_smlad, __smlad, int16x2_t)
-KG_DSP_SUM(kg_smladx, __smladx, int16x2_t)
 
 static inline int16_t kg_ssat_half(int32_t a) {
     int32_t half;
@@ -150,7 +128,6 @@ static inline void kg_scale_four(int32_t *values, int32_t multiplier, int32_t of
 
 #undef KG_DSP_ONE
 #undef KG_DSP_TWO
-#undef KG_DSP_PRODUCT
 #undef KG_DSP_SUM
 
 #else
@@ -172,28 +149,12 @@ static inline uint32_t kg_uxtb16_ror8(uint32_t a) {
     return a >> 8 & 0xff00ffu;
 }
 
-static inline uint32_t kg_sxtb16(uint32_t a) {
-    return kg_halves((int8_t)(a & 0xffu), (int8_t)(a >> 16 & 0xffu));
-}
-
-static inline uint32_t kg_sxtb16_ror8(uint32_t a) {
-    return kg_sxtb16(a >> 8);
-}
-
-static inline uint32_t kg_sadd16(uint32_t a, uint32_t b) {
-    return kg_halves(kg_bottom(a) + kg_bottom(b), kg_top(a) + kg_top(b));
-}
-
-static inline uint32_t kg_ssub16(uint32_t a, uint32_t b) {
-    return kg_halves(kg_bottom(a) - kg_bottom(b), kg_top(a) - kg_top(b));
-}
-
 static inline uint32_t kg_uxtab16(uint32_t a, uint32_t b) {
-    return kg_sadd16(a, kg_uxtb16(b));
+    return kg_halves(kg_bottom(a) + (int32_t)(b & 0xffu), kg_top(a) + (int32_t)(b >> 16 & 0xffu));
 }
 
 static inline uint32_t kg_uxtab16_ror8(uint32_t a, uint32_t b) {
-    return kg_sadd16(a, kg_uxtb16_ror8(b));
+    return kg_uxtab16(a, b >> 8);
 }
 
 static inline uint32_t kg_pkhbb(uint32_t a, uint32_t b) {
@@ -208,66 +169,17 @@ static inline uint32_t kg_pkhtt(uint32_t a, uint32_t b) {
     return kg_halves(kg_top(a), kg_top(b));
 }
 
-static inline uint32_t kg_uqadd8(uint32_t a, uint32_t b) {
-    uint32_t result = 0;
-    for (int32_t shift = 0; shift < 32; shift += 8) {
-        uint32_t sum = (a >> shift & 0xffu) + (b >> shift & 0xffu);
-        result |= (sum > 0xffu ? 0xffu : sum) << shift;
-    }
-    return result;
-}
-
-static inline uint32_t kg_uqsub8(uint32_t a, uint32_t b) {
-    return ~kg_uqadd8(~a, b);
-}
-
-static inline int32_t kg_smulbb(uint32_t a, uint32_t b) {
-    return kg_bottom(a) * kg_bottom(b);
-}
-
-static inline int32_t kg_smulbt(uint32_t a, uint32_t b) {
-    return kg_bottom(a) * kg_top(b);
-}
-
-static inline int32_t kg_smultb(uint32_t a, uint32_t b) {
-    return kg_top(a) * kg_bottom(b);
-}
-
-static inline int32_t kg_smultt(uint32_t a, uint32_t b) {
-    return kg_top(a) * kg_top(b);
-}
-
-// Two products of -32768 by itself would not fit: no operand here is that.
-static inline int32_t kg_smuad(uint32_t a, uint32_t b) {
-    return kg_smulbb(a, b) + kg_smultt(a, b);
-}
-
-static inline int32_t kg_smlabb(uint32_t a, uint32_t b, int32_t sum) {
-    return sum + kg_smulbb(a, b);
+static inline int16_t kg_ssat_half(int32_t a) {
+    return (int16_t)(a > INT16_MAX ? INT16_MAX : a < INT16_MIN ? INT16_MIN : a);
 }
 
 static inline int32_t kg_smlabt(uint32_t a, uint32_t b, int32_t sum) {
-    return sum + kg_smulbt(a, b);
+    return sum + kg_bottom(a) * kg_top(b);
 }
 
-static inline int32_t kg_smlatb(uint32_t a, uint32_t b, int32_t sum) {
-    return sum + kg_smultb(a, b);
-}
-
-static inline int32_t kg_smlatt(uint32_t a, uint32_t b, int32_t sum) {
-    return sum + kg_smultt(a, b);
-}
-
+// Two products of -32768 by itself would not fit: no operand here is that.
 static inline int32_t kg_smlad(uint32_t a, uint32_t b, int32_t sum) {
-    return sum + kg_smuad(a, b);
-}
-
-static inline int32_t kg_smladx(uint32_t a, uint32_t b, int32_t sum) {
-    return sum + kg_smulbt(a, b) + kg_smultb(a, b);
-}
-
-static inline int16_t kg_ssat_half(int32_t a) {
-    return (int16_t)(a > INT16_MAX ? INT16_MAX : a < INT16_MIN ? INT16_MIN : a);
+    return sum + (kg_bottom(a) * kg_bottom(b) + kg_top(a) * kg_top(b));
 }
 
 static inline uint32_t kg_add_bytes(uint32_t a, uint32_t sum) {

@@ -16,6 +16,7 @@
 
 #define KG_PANEL_POSITIONS 4
 #define KG_PANEL_SMALL_STREAMS 6144  // bytes of streams that are worth keeping, not made anew
+#define KG_PANEL_AHEAD 8             // bytes behind a stream that may be loaded, and not used
 #define KG_PANEL_TILE_WORDS 1024
 #define KG_PANEL_TILE_POSITIONS 64
 
