@@ -33,11 +33,11 @@ static int32_t smaller(int32_t a, int32_t b) {
     return a < b ? a : b;
 }
 
-// Whether less than a quarter of the values is zero, judged by one in seven.
+// Whether less than a quarter of the values is zero, judged by one in 17.
 static bool is_dense(const uint8_t *values, int32_t count, int32_t zero) {
     const uint8_t *end = values + count;
     int32_t zeros = 0, seen = 0;
-    for (; values < end; values += 7, seen++) {
+    for (; values < end; values += 17, seen++) {
         zeros += *values == zero;
     }
     return zeros * 4 < seen;
