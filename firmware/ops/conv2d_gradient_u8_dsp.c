@@ -13,14 +13,15 @@
 
 #define LARGEST_BYTES 32768  // of packed maps: larger ones are left to plain C
 #define EIGHT (2 * KG_QUAD)  // sums that are made together
-#define CAPACITY 256         // errors of one list: 256 * 128 <= KG_PAIR_LIMIT
+#define MOST_ERRORS 256      // of one list: 256 * 128 <= KG_PAIR_LIMIT
 
 // Where things are in scratch, and the sizes of packed maps.
 typedef struct {
     int32_t width, height;  // of a map with its padding, as far as windows reach
     int32_t pairs;          // of one position
     size_t group_bytes;
-    size_t bytes;  // of all scratch
+    size_t bytes;      // of all scratch
+    int32_t capacity;  // errors of one list
     kg_tap_t *taps;
     uint32_t *packed;
 } plan_t;
@@ -32,10 +33,12 @@ static plan_t plan_of(const kg_conv_dims_t *dims, void *scratch) {
     plan.height = (dims->out_height - 1) * dims->stride_height + dims->kernel_height;
     plan.pairs = (kg_conv_group_inputs(dims) + 1) / 2;
     plan.group_bytes = (size_t)(plan.width * plan.height * plan.pairs) * sizeof(uint32_t);
+    plan.capacity = dims->out_height * dims->out_width;
+    plan.capacity = plan.capacity < MOST_ERRORS ? plan.capacity : MOST_ERRORS;
     plan.taps = scratch;
-    plan.packed = (uint32_t *)(plan.taps + CAPACITY + 1);
-    plan.bytes =
-        (CAPACITY + 1) * sizeof(kg_tap_t) + plan.group_bytes + (KG_QUAD - 1) * sizeof(uint32_t);
+    plan.packed = (uint32_t *)(plan.taps + plan.capacity + 1);
+    plan.bytes = (size_t)(plan.capacity + 1) * sizeof(kg_tap_t) + plan.group_bytes +
+                 (KG_QUAD - 1) * sizeof(uint32_t);
     return plan;
 }
 
@@ -109,8 +112,8 @@ static kg_errors_t list_errors(const kg_conv_dims_t *dims, const plan_t *plan, c
     kg_errors_t errors = {plan->taps, 0};
     while (at->r < dims->out_height) {
         int32_t count = dims->out_width - at->c;
-        count = count < CAPACITY ? count : CAPACITY;
-        if (errors.end - plan->taps + count > CAPACITY) {
+        count = count < plan->capacity ? count : plan->capacity;
+        if (errors.end - plan->taps + count > plan->capacity) {
             break;
         }
         kg_errors_append(&errors, e + at->r * dims->out_width + at->c, count,
