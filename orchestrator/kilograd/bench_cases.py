@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,32 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kilograd.types import Graph, Node, Shape
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the method's authors measured on the same board: milliseconds of a training step, RAM and flash in KB."""
+
+    ms: float
+    ram_kb: float | None = None
+    flash_kb: float | None = None
+
+
+PUBLISHED = {
+    ("mnist_cnn", "uint8", "imxrt1062"): Published(35.40),
+    ("mnist_cnn", "mixed", "imxrt1062"): Published(35.04),
+    ("mnist_cnn", "float32", "imxrt1062"): Published(36.11),
+    ("mnist_cnn", "uint8", "nrf52840"): Published(897.56),
+    ("mnist_cnn", "uint8", "rp2040"): Published(817.14),
+    ("mbednet", "uint8", "imxrt1062"): Published(193.18, 339.72, 361.06),
+    ("mbednet", "float32", "imxrt1062"): Published(1398.80, 799.7, 1396.48),
+    ("vae_baseline", "uint8", "stm32l4r5"): Published(228.49, 244.0),
+    ("vae_baseline", "float32", "stm32l4r5"): Published(224.01, 529.4),
+}
+"""
+By model, configuration and board: Deutel et al. on EMNIST digits (TCAD 2024, complete training) and CIFAR-10 (the last
+five layers of MbedNet), and on MNIST (MCSoC 2025, activations and weights).
+"""
 
 LAYER = "layer"
 """Name of the layer that is measured."""

@@ -17,10 +17,12 @@ import numpy as np
 from kilograd import bench_cases, graph, toolchain
 from kilograd.build import TooLargeError, build_firmware, build_kernels
 from kilograd.code_size import CodeSize
+from kilograd.elf import memory_use
 from kilograd.engines.builtin import BuiltinEngine
 from kilograd.errors import KilogradError
 from kilograd.link.session import Session
 from kilograd.lower import Settings, lower
+from kilograd.platforms.timing import load_timing
 from kilograd.quantise import store_input
 from kilograd.types import PHASES, Array, Function, Sparsity
 from kilograd.zoo import build_model, models
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from kilograd.console import Progress
+    from kilograd.elf import MemoryUse
     from kilograd.engines.base import StepCount
     from kilograd.lower import Lowered
     from kilograd.platforms.board import Board
@@ -57,7 +60,7 @@ class Case:
 
     name: str
     graph: Graph
-    trained: str | tuple[str, ...]
+    trained: str | int | tuple[str, ...]
     layers: Mapping[str, str]
     """Names in the results, by layer."""
 
@@ -83,12 +86,29 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Memory:
+    """What a case takes of a board, in bytes."""
+
+    case: str
+    configuration: str
+    features: int
+    trained: int
+    """Trained weights and their gradients."""
+    features_bound: int
+    """What any plan needs: the largest set of feature maps that live at once."""
+    weights: int
+    """Flash of weights, the first values of trained ones included."""
+    code: int
+
+
+@dataclass(frozen=True)
 class Bench:
     """All rows of one board."""
 
     board: str
     compiler: str
     rows: tuple[Row, ...]
+    memory: tuple[Memory, ...] = ()
     enlarged_ram: tuple[str, ...] = ()
     """What does not fit the board's RAM, and was measured as if it had up to 4 MB."""
 
@@ -98,6 +118,7 @@ class _Measured:
     """A case that has run: its program, its code, and what one execution of each step took."""
 
     lowered: Lowered
+    memory: MemoryUse
     code: CodeSize
     counts: Mapping[int, StepCount]
     enlarged: bool
@@ -109,9 +130,9 @@ def layer_cases(pattern: str = "*") -> list[Case]:
     return [Case(name, bench_cases.layer_graph(name), bench_cases.TRAINED, {bench_cases.LAYER: name}) for name in names]
 
 
-def step_cases(names: Iterable[str], pattern: str = "*") -> list[Case]:
-    """Return the built-in models whose names match, to be trained whole."""
-    return [Case(name, build_model(name, seed=1), "all", {}) for name in names if fnmatchcase(name, pattern)]
+def step_cases(names: Iterable[str], pattern: str = "*", layers: str | int = "all") -> list[Case]:
+    """Return the built-in models whose names match, to be trained: all their layers, or the last ones."""
+    return [Case(name, build_model(name, seed=1), layers, {}) for name in names if fnmatchcase(name, pattern)]
 
 
 def net_cases(names: Iterable[str], pattern: str = "*") -> list[Case]:
@@ -162,6 +183,7 @@ def bench(
     with progress.task("building the kernels"):
         kernels = build_kernels(out / "kernels")
     rows: list[Row] = []
+    memory: list[Memory] = []
     enlarged: list[str] = []
     for case in cases:
         for configuration in configurations:
@@ -171,8 +193,14 @@ def bench(
             rows += (
                 _layer_rows(case, measured, configuration) if case.layers else _step_rows(case, measured, configuration)
             )
+            memory += [] if case.layers else [_memory(case, measured, configuration)]
             enlarged += [f"{case.name} in {configuration}"] if measured.enlarged else []
-    return Bench(board.name, toolchain.describe(toolchain.arm_compiler()), tuple(rows), tuple(enlarged))
+    return Bench(board.name, toolchain.describe(toolchain.arm_compiler()), tuple(rows), tuple(memory), tuple(enlarged))
+
+
+def usual_configurations(board: Board) -> tuple[str, ...]:
+    """Return the configurations that a board's core has instructions for: float32 wants an FPU."""
+    return ("uint8", "float32") if load_timing(board.core).core.fpu else ("uint8",)
 
 
 def with_more_ram(board: Board) -> Board:
@@ -209,7 +237,13 @@ def _measure(case: Case, settings: Settings, board: Board, kernels: Path, out: P
             session.train(x, labels)
         engine.reset_counts()
         session.train(x, labels)
-        return _Measured(lowered, CodeSize(elf), engine.step_counts(), chip is not board)
+        return _Measured(lowered, memory_use(elf, chip), CodeSize(elf), engine.step_counts(), chip is not board)
+
+
+def _memory(case: Case, measured: _Measured, configuration: str) -> Memory:
+    ram, flash = measured.memory.ram, measured.memory.flash
+    bound = measured.lowered.plan.features_bound
+    return Memory(case.name, configuration, ram.features, ram.trained, bound, flash.weights, flash.code)
 
 
 def _steps(program: Program) -> Iterator[tuple[int, str, Step]]:

@@ -24,7 +24,7 @@
 #define GPR16_BANKS_FROM_GPR17_DTCM_ON 6
 #define GPR17 0x44  // two bits for each of 16 banks
 #define GPR17_ALL_DTCM 0xAAAAAAAAu
-_Static_assert(KG_RAM_BYTES == 512u * 1024u, "all 16 FlexRAM banks are DTCM");
+_Static_assert(KG_RAM_BYTES >= 512u * 1024u, "all 16 FlexRAM banks are DTCM");
 
 #define PLL_ARM 0x400D8000u
 #define PLL_ARM_LOCK (1u << 31)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from kilograd.commands import _common
 from kilograd.commands._options import Boards, Json, Quiet
 
 NOT_JUDGED = 2
+
+if TYPE_CHECKING:
+    from kilograd.gate.verdict import Verdict
 
 Experiments = Annotated[
     list[str] | None,
@@ -41,21 +44,29 @@ def gate(
     """
     Compare cycles and bytes with committed baselines.
 
+    Besides experiments there are bench_kernels and bench_step: what `kilograd bench` counts for uint8 and float32.
+
     Exit code 0: nothing is worse; 1: something is; 2: something could not be judged, for it has no baseline, or one
     of another compiler.
     """
     from kilograd import report
     from kilograd.errors import CheckFailedError, KilogradError
     from kilograd.gate import baseline as files
-    from kilograd.gate import run, show
+    from kilograd.gate import benches, run, show
 
     names = experiments or files.experiments_with_baselines(baseline)
     if not names:
         message = f"there are no baselines in {baseline}"
         raise KilogradError(message, f"name an experiment: kilograd gate digits --baseline {baseline} --accept")
     say = console.progress(quiet=quiet)
-    verdicts = []
+    verdicts: list[Verdict] = []
     for name in names:
+        if name in benches.SUBJECTS:
+            verdicts += benches.run_benches(
+                name, boards, baselines=baseline, out=_common.bench_folder(None), tolerance_percent=tolerance,
+                accept=accept, progress=say,
+            )  # fmt: skip
+            continue
         loaded = _common.load_experiment(name, boards, None, None, None)
         folder = _common.out_folder(None, loaded)
         verdicts += run.run_gate(
