@@ -267,6 +267,10 @@ class Run(_Strict):
         default="flash",
         description="where kernels and runtime lie: `ram` costs that much RAM, and nothing waits for flash (rp2040)",
     )
+    kernels: Literal["fast", "small"] = Field(
+        default="fast",
+        description="`small`: those that need no more RAM than plain C; the same bits, slower",
+    )
     port: str | None = Field(
         default=None, description="serial port of the engine `hardware`; default: the only one with a USB device"
     )

@@ -39,13 +39,20 @@ class Kernels:
 
     core: str
     library: ctypes.CDLL
+    small: bool = False
+    """Whether a fast variant must do with the scratch memory of the plain kernel."""
 
-    def choose(self, kernel: str) -> Function:
-        """Return the fastest variant of a kernel for this core."""
+    def choose(self, kernel: str, dims: Mapping[str, int] | None = None) -> Function:
+        """Return the fastest variant of a kernel for this core; with the dims of a layer, if it takes scratch memory."""
+        plain = Function(kernel)
         for suffix in VARIANTS[self.core]:
             if hasattr(self.library, kernel + suffix):
-                return Function(kernel + suffix)
-        return Function(kernel)
+                fast = Function(kernel + suffix)
+                return plain if self.small and self._needs_more(fast, plain, dims) else fast
+        return plain
+
+    def _needs_more(self, fast: Function, plain: Function, dims: Mapping[str, int] | None) -> bool:
+        return dims is not None and self.scratch_bytes(fast, dims) > self.scratch_bytes(plain, dims)
 
     def preparation(self, kernel: Function) -> Function | None:
         """Return the function that a kernel wants called once before its rows, if there is one."""
@@ -61,6 +68,6 @@ class Kernels:
         return int(size(ctypes.byref(ConvDims(**dims))))
 
 
-def load_kernels(core: str, library: Path) -> Kernels:
+def load_kernels(core: str, library: Path, *, small: bool = False) -> Kernels:
     """Return the kernels for a core from the shared library of all kernels."""
-    return Kernels(core, ctypes.CDLL(str(library)))
+    return Kernels(core, ctypes.CDLL(str(library)), small)

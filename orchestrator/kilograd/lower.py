@@ -38,6 +38,8 @@ class Settings:
     gradient_bits: int = GRADIENT_BITS
     """Width of the gradients of uint8 layers in recipe best."""
     sparsity: Sparsity = DENSE
+    kernels: str = "fast"
+    """Which kernels: "fast", or "small": as fast as the scratch memory of the plain ones allows."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def make_steps(
         quantised,
         trained,
         settings.recipe,
-        load_kernels(core, kernels),
+        load_kernels(core, kernels, small=settings.kernels == "small"),
         parameters=settings.parameters,
         gradient_bits=settings.gradient_bits,
         sparsity=settings.sparsity,

@@ -66,7 +66,14 @@ def load_material(experiment: Experiment, out: Path, progress: Progress) -> Mate
         _check_fit(graph, data, experiment.data.name)
         how = experiment.train
         settings = Settings(
-            how.configuration, how.recipe, how.layers, how.formats, how.parameters, how.gradient_bits, how.sparsity
+            how.configuration,
+            how.recipe,
+            how.layers,
+            how.formats,
+            how.parameters,
+            how.gradient_bits,
+            how.sparsity,
+            experiment.run.kernels,
         )
         check_settings(graph, settings)  # a wrong name must not show after minutes of pretraining,
         zoo.with_fresh_weights(graph, experiment.model.reset, seed=seed)  # nor a wrong number

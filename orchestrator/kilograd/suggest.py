@@ -49,7 +49,7 @@ def _tried(graph: Graph, settings: Settings, board: Board, fits: Fits) -> Iterat
     smaller = next((changed for changed in _smaller(settings) if fits(changed, board)), None)
     if smaller is not None:
         changes = {key: value for key, value in vars(smaller).items() if value != getattr(settings, key)}
-        yield " and ".join(f'train.{key} = "{value}"' for key, value in changes.items())
+        yield " and ".join(f'{_place(key)}.{key} = "{value}"' for key, value in changes.items())
     weighted = sum(node.weight is not None for node in graph.nodes)
     now = weighted if settings.layers == "all" else settings.layers
     fewer = range(now - 1 if isinstance(now, int) else weighted, 0, -1)
@@ -61,10 +61,15 @@ def _tried(graph: Graph, settings: Settings, board: Board, fits: Fits) -> Iterat
         yield f"another board: {', '.join(larger)}"
 
 
+def _place(key: str) -> str:
+    return "run" if key == "kernels" else "train"
+
+
 def _smaller(settings: Settings) -> Iterator[Settings]:
-    """Yield settings with smaller numbers, the nearest first: gradients in 16 bits, everything in 8 bits, both."""
+    """Yield smaller settings, the nearest first: less scratch memory, gradients in 16 bits, everything in 8 bits."""
     for configuration in (settings.configuration, "uint8"):
         for recipe in (settings.recipe, "best"):
-            changed = replace(settings, configuration=configuration, recipe=recipe)
-            if changed != settings:
-                yield changed
+            for kernels in (settings.kernels, "small"):
+                changed = replace(settings, configuration=configuration, recipe=recipe, kernels=kernels)
+                if changed != settings:
+                    yield changed

@@ -254,7 +254,7 @@ def options(suggestion: str) -> list[str]:
     """Return the options of the command line that follow a suggestion."""
     if board := re.fullmatch(r"another board: (\w+).*", suggestion):
         return ["--set", f'run.boards=["{board[1]}"]']
-    changes = re.findall(r"(train\.\w+) = (\S+)", suggestion)
+    changes = re.findall(r"((?:train|run)\.\w+) = (\S+)", suggestion)
     return [part for key, value in changes for part in ("--set", f"{key}={value}")]
 
 

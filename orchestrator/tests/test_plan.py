@@ -179,6 +179,15 @@ def test_arena_is_as_small_as_the_largest_live_set(twins: Twins, name: str, conf
     assert placed.features == placed.features_bound
 
 
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4", "cortex-m7"])
+def test_small_kernels_need_no_more_memory_than_plain_c(twins: Twins, core: str) -> None:
+    """Fast ones take scratch memory for their speed; small ones are fast only where plain C takes as much."""
+    net = model("resnet8")
+    sizes = {kind: twins.get(net, "uint8", core=core, kernels=kind).plan.features for kind in ("fast", "small")}
+
+    assert sizes["small"] <= twins.get(net, "uint8", core=PLAIN).plan.features < sizes["fast"]
+
+
 @pytest.mark.parametrize("core", ["host", PLAIN])
 @pytest.mark.parametrize(("name", "configuration"), [("branching", "uint8"), ("cnn8_16_fc64_fc10", "float32")])
 def test_every_buffer_is_aligned_for_any_kernel(twins: Twins, name: str, configuration: str, core: str) -> None:

@@ -40,6 +40,7 @@ class Case:
     bits: int = 16
     sparsity: Sparsity = DENSE
     classes: int = 10
+    kernels: str = "fast"
 
     def __str__(self) -> str:
         trained = "" if self.layers == "all" else f"-last{self.layers}"
@@ -47,7 +48,8 @@ class Case:
         more = f"{some}{'-formats' if self.formats else ''}{'' if self.bits == 16 else f'-{self.bits}bits'}"
         more += "" if self.classes == 10 else f"-{self.classes}classes"
         sparse = "" if self.sparsity.dense else f"-{self.sparsity.selection}"
-        return f"{self.model}-{self.configuration}-{self.recipe}{trained}{more}{sparse}"
+        small = "" if self.kernels == "fast" else "-small"
+        return f"{self.model}-{self.configuration}-{self.recipe}{trained}{more}{sparse}{small}"
 
 
 CASES = [
@@ -60,6 +62,7 @@ CASES = [
     Case("digits_cnn", "uint8", "sgd_m"),
     Case("digits_cnn", "mixed", "sgd_m_qas"),
     Case("small_resnet", "float32", "sgd_m"),
+    Case("small_resnet", "uint8", "best", kernels="small"),
     # Sparse updates.
     Case("digits_cnn", "uint8", "best", sparsity=Sparsity(0.1, 0.5)),
     Case("digits_cnn", "mixed", "paper", sparsity=Sparsity(0.1, 0.5, "top_k")),
@@ -103,7 +106,14 @@ def task(case: Case, *, seed: int = 1) -> Task:
     if graph.loss == "elbo":
         train, test = unlabelled(train), unlabelled(test)
     settings = Settings(
-        case.configuration, case.recipe, case.layers, dict(case.formats), case.parameters, case.bits, case.sparsity
+        case.configuration,
+        case.recipe,
+        case.layers,
+        dict(case.formats),
+        case.parameters,
+        case.bits,
+        case.sparsity,
+        case.kernels,
     )
     rate = RATES.get((case.configuration, case.recipe), 1e-3)
     return Task(graph, settings, train, test, steps(SAMPLES, BATCH, rate=rate, seed=seed))

@@ -102,9 +102,10 @@ class Twins:
         parameters: str = "all",
         bits: int = 16,
         sparsity: Sparsity = DENSE,
+        kernels: str = "fast",
     ) -> Twin:
         """Return the twin of a model, calibrated with samples of its shape."""
-        settings = Settings(configuration, recipe, layers, formats or {}, parameters, bits, sparsity)
+        settings = Settings(configuration, recipe, layers, formats or {}, parameters, bits, sparsity, kernels)
         key = (graph.name, fingerprint(graph), repr(settings), core)
         if key not in self._made:
             self._made[key] = self._make(graph, settings, core)

@@ -75,7 +75,7 @@ def _scratch(node: Node, low: Lowering, role: str, kernel: Function, dims: Mappi
 
 
 def _forward_f32(node: Node, low: Lowering, dims: Mapping[str, int], w: str, b: str) -> None:
-    kernel = low.kernels.choose(f"kg_{node.op}_f32_forward")
+    kernel = low.kernels.choose(f"kg_{node.op}_f32_forward", dims)
     scratch = _scratch(node, low, "forward", kernel, dims)
     x, y = low.tensor(node.inputs[0]), low.tensor(node.output)
     low_limit, high_limit = _rectifier.limits_f32(node)
@@ -91,7 +91,7 @@ def _forward_f32(node: Node, low: Lowering, dims: Mapping[str, int], w: str, b: 
 
 
 def _forward_u8(node: Node, low: Lowering, dims: Mapping[str, int], w: str, b: str) -> None:
-    kernel = low.kernels.choose(f"kg_{node.op}_u8_forward")
+    kernel = low.kernels.choose(f"kg_{node.op}_u8_forward", dims)
     scratch = _scratch(node, low, "forward", kernel, dims)
     x, y = low.tensor(node.inputs[0]), low.tensor(node.output)
     args = _forward_args(node, low, w, b) | {
@@ -196,7 +196,7 @@ def _weight_gradient(
     reads, writes, kind = [x, error.buffer, *([kept] if kept else [])], [], "outer"
     if node.op != "linear":
         kind = "row"
-        kernel = low.kernels.choose(f"kg_{node.op}_{suffix}_weight_gradient")
+        kernel = low.kernels.choose(f"kg_{node.op}_{suffix}_weight_gradient", dims)
         scratch = _scratch(node, low, "weight_gradient", kernel, dims)
         row = low.feature(
             f"{node.name}_row", "int32_t" if suffix == "u8" else "float", low.weights(node).weight[0].size
@@ -246,7 +246,7 @@ def _input_gradient(node: Node, low: Lowering, dims: Mapping[str, int], error: E
     suffix, source = low.suffix(node), low.source(node.inputs[0])
     mask = low.early_mask(node.inputs[0])
     below = low.new_error(node, node.inputs[0], masked=mask is not None)
-    kernel = low.kernels.choose(f"kg_{node.op}_{suffix}_input_gradient")
+    kernel = low.kernels.choose(f"kg_{node.op}_{suffix}_input_gradient", dims)
     scratch = _scratch(node, low, "input_gradient", kernel, dims)
     args: dict[str, Value] = {
         "dims": Address(f"{node.name}_dims"),
