@@ -93,11 +93,6 @@ static inline uint32_t kg_add_bytes(uint32_t a, uint32_t sum) {
     return __usada8(a, 0, sum);
 }
 
-// sum + |byte of a - byte of b| for all four
-static inline uint32_t kg_add_distances(uint32_t a, uint32_t b, uint32_t sum) {
-    return __usada8(a, b, sum);
-}
-
 // the larger of each half, without sign
 static inline uint32_t kg_umax16(uint32_t a, uint32_t b) {
     uint32_t result;
@@ -195,15 +190,6 @@ static inline uint32_t kg_umax16(uint32_t a, uint32_t b) {
     uint32_t bottom = (a & 0xffffu) > (b & 0xffffu) ? a : b;
     uint32_t top = a >> 16 > b >> 16 ? a : b;
     return (bottom & 0xffffu) | (top & 0xffff0000u);
-}
-
-static inline uint32_t kg_add_distances(uint32_t a, uint32_t b, uint32_t sum) {
-    for (int32_t shift = 0; shift < 32; shift += 8) {
-        uint32_t x = a >> shift & 0xffu;
-        uint32_t y = b >> shift & 0xffu;
-        sum += x < y ? y - x : x - y;
-    }
-    return sum;
 }
 
 static inline int32_t kg_smmla(int32_t a, int32_t b, int32_t sum) {

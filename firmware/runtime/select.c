@@ -163,20 +163,16 @@ static int overflows(const int32_t *norms, int32_t rows, int32_t keep) {
     return one * most + total * LEAST_FACTOR > limit;
 }
 
-void kg_select_rows_u8(const kg_select_t *how, kg_training_t *training) {
-    int32_t keep = rows_to_keep(how, training);
-    if (how->choose == kg_select_proportional && overflows(how->norms, how->rows, keep)) {
-        keep = how->rows;
-    }
-    choose(how, training, keep);
-}
-
 void kg_step_select_u8(const void *args, kg_training_t *training) {
     const kg_select_u8_t *a = args;
     for (int32_t j = 0; j < a->how.rows; j++) {
         a->how.norms[j] = a->norm(a->e + j * a->how.positions, a->how.positions);
     }
-    kg_select_rows_u8(&a->how, training);
+    int32_t keep = rows_to_keep(&a->how, training);
+    if (a->how.choose == kg_select_proportional && overflows(a->how.norms, a->how.rows, keep)) {
+        keep = a->how.rows;
+    }
+    choose(&a->how, training, keep);
 }
 
 // Sums of |e|, and their sum.

@@ -41,10 +41,6 @@ typedef struct {
     kg_norm_u8_fn *norm;
 } kg_select_u8_t;
 void kg_step_select_u8(const void *args, kg_training_t *training);
-void kg_step_select_u8_dsp(const void *args, kg_training_t *training);
-
-// Its last part: fills the list from the norms.
-void kg_select_rows_u8(const kg_select_t *how, kg_training_t *training);
 
 typedef struct {
     kg_select_t how;

@@ -43,7 +43,7 @@ class Kernels:
     """Whether a fast variant must do with the scratch memory of the plain kernel."""
 
     def choose(self, kernel: str, dims: Mapping[str, int] | None = None) -> Function:
-        """Return the fastest variant of a kernel for this core; with the dims of a layer, if it takes scratch memory."""
+        """Return the fastest variant of a kernel for this core; `dims`: of the layer, if it has scratch memory."""
         plain = Function(kernel)
         for suffix in VARIANTS[self.core]:
             if hasattr(self.library, kernel + suffix):

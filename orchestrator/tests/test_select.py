@@ -110,9 +110,8 @@ class Select(ctypes.Structure):
 class Layer:
     """A sparse layer: runs the selection step on errors (rows, positions)."""
 
-    def __init__(self, sparsity: Sparsity, variant: str = "") -> None:
+    def __init__(self, sparsity: Sparsity) -> None:
         self.sparsity, self.training, self.tally = sparsity, Training(), np.zeros(2, np.uint64)
-        self.variant = variant
 
     def select(self, e: Array, loss: float) -> tuple[Array, Array, int]:
         """Return (rows, factors, fraction) for one sample."""
@@ -126,7 +125,7 @@ class Layer:
             norm if e.dtype == np.uint8 else sums.ctypes.data,
         )  # fmt: skip
         self.training.loss = loss
-        call(f"kg_step_select_{'u8' if e.dtype == np.uint8 else 'f32'}{self.variant}", args, self.training)
+        call(f"kg_step_select_{'u8' if e.dtype == np.uint8 else 'f32'}", args, self.training)
         self.training.samples += 1
         return unpack(kept)
 
@@ -146,19 +145,6 @@ def test_number_of_rows_follows_equation_9(dtype: type, lambda_min: float, lambd
         rows, _, _ = layer.select(e, loss)
         assert len(rows) == rows_to_keep(sparsity, F(loss), F(largest), 40)
     assert layer.tally.tolist()[1] == 9 * 40
-
-
-@pytest.mark.parametrize("positions", [1, 3, 4, 9, 64])
-@pytest.mark.parametrize("selection", ["proportional", "top_k"])
-def test_norms_by_words_choose_the_same_rows(selection: str, positions: int) -> None:
-    """Rows begin at any address, and end inside a word."""
-    e = np.random.default_rng(positions).integers(0, 256, (40, positions), np.uint8)
-
-    plain, fast = (Layer(Sparsity(0.3, 0.3, selection), variant).select(e, 1.0) for variant in ("", "_dsp"))
-
-    np.testing.assert_array_equal(fast[0], plain[0])
-    np.testing.assert_array_equal(fast[1], plain[1])
-    assert fast[2] == plain[2]
 
 
 def test_first_sample_without_loss_trains_all_that_is_allowed() -> None:
