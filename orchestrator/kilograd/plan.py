@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from kilograd.types import PHASES, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from kilograd.types import Program, Step
 
@@ -62,14 +63,35 @@ def plan(program: Program, *, share: bool = True) -> Plan:
 def lower_bound(blocks: Iterable[Block]) -> int:
     """Return the largest sum of blocks that live at one step: no plan can be smaller."""
     blocks = list(blocks)
-    moments = {block.first for block in blocks}
-    live = (sum(block.size for block in blocks if block.first <= t <= block.last) for t in moments)
-    return max(live, default=0)
+    return max((_live(blocks, block.first) for block in blocks), default=0)
 
 
 def place(blocks: Mapping[str, Block], bound: int) -> dict[str, int]:
-    """Place blocks greedily, largest first; while that misses the bound, try other orders (seeded)."""
-    names = sorted(blocks, key=lambda name: (-blocks[name].size, blocks[name].first, name))
+    """Place blocks greedily, in the first of some orders that meets the bound; if none does, search on (seeded)."""
+    for order in _orders(blocks):
+        places = _first_fit(order, blocks)
+        if _height(places, blocks) <= bound:
+            return places
+    return _search(blocks, bound)
+
+
+def _orders(blocks: Mapping[str, Block]) -> Iterator[list[str]]:
+    """Yield promising orders: largest first, what lives at the peak first, and longest first."""
+
+    def longest(name: str) -> tuple[int, int, int, str]:
+        block = blocks[name]
+        return block.first - block.last, -block.size, block.first, name
+
+    moments = sorted(block.first for block in blocks.values())
+    peak = max(moments, key=partial(_live, blocks.values()), default=0)
+    yield _largest_first(blocks)
+    yield sorted(blocks, key=lambda name: (not blocks[name].first <= peak <= blocks[name].last, *longest(name)))
+    yield sorted(blocks, key=longest)
+
+
+def _search(blocks: Mapping[str, Block], bound: int) -> dict[str, int]:
+    """Exchange two blocks of the order as long as the arena does not grow by it."""
+    names = _largest_first(blocks)
     best = _first_fit(names, blocks)
     rng = np.random.default_rng(0)
     for _ in range(ATTEMPTS):
@@ -83,6 +105,15 @@ def place(blocks: Mapping[str, Block], bound: int) -> dict[str, int]:
         else:
             names[i], names[j] = names[j], names[i]
     return best
+
+
+def _largest_first(blocks: Mapping[str, Block]) -> list[str]:
+    return sorted(blocks, key=lambda name: (-blocks[name].size, blocks[name].first, name))
+
+
+def _live(blocks: Iterable[Block], moment: int) -> int:
+    """Return the bytes of the blocks that live at a step."""
+    return sum(block.size for block in blocks if block.first <= moment <= block.last)
 
 
 def _lives(program: Program, steps: Sequence[Step]) -> dict[str, tuple[int, int]]:

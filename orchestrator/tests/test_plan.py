@@ -179,6 +179,15 @@ def test_arena_is_as_small_as_the_largest_live_set(twins: Twins, name: str, conf
     assert placed.features == placed.features_bound
 
 
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4"])
+@pytest.mark.parametrize("name", models())
+def test_scratch_memory_of_fast_kernels_leaves_no_gaps(twins: Twins, name: str, core: str) -> None:
+    """Fast kernels bring many large short-lived buffers: the arena still is as small as the largest live set."""
+    placed = twins.get(model(name), "uint8", core=core).plan
+
+    assert placed.features == placed.features_bound
+
+
 @pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4", "cortex-m7"])
 def test_small_kernels_need_no_more_memory_than_plain_c(twins: Twins, core: str) -> None:
     """Fast ones take scratch memory for their speed; small ones are fast only where plain C takes as much."""

@@ -197,5 +197,5 @@ def test_instructions_fall_with_lambda(board: str, tmp_path_factory: pytest.Temp
 
     dense, sparse = costs
     assert sparse.forward == pytest.approx(dense.forward, rel=0.05)  # activations differ, and with them zeros
-    assert sparse.backward < 0.35 * dense.backward
+    assert sparse.backward < 0.45 * dense.backward  # work per element and position stays
     assert sparse.update < 0.7 * dense.update
