@@ -130,192 +130,137 @@ __asm__(
     KG_RESTORE
     KG_END(kg_taps_split_v6m));
 
-// Four rows a pass: 21 instructions do eight products.
+// Two words of products into S and H.
+#define KEEP \
+    "    add r8, r5\n" \
+    "    lsrs r5, r5, #16\n" \
+    "    add r9, r5\n" \
+    "    add r10, r6\n" \
+    "    lsrs r6, r6, #16\n" \
+    "    add r11, r6\n"
+
+// Four rows at a time, two taps a pass; `pass` is a pass of the unrolled loop, `bytes` its size.
 // r0 next tap, r1-r4 two taps, r5 r6 pairs, r7 end of the list; r8 r10 sums of words, r9 r11 sums of
 // upper halves, r12 pairs of these rows, lr where in the unrolled loop a pass begins.
 // sp: 0 first tap, 4 sums, 8 end of the sums, 12 add, 16 how a list begins: even or odd.
-__asm__(
-    KG_BEGIN(kg_pairs_dot_v6m)
-    KG_SAVE
-    "    sub sp, #20\n"
-    "    str r0, [sp]\n"
-    "    str r3, [sp, #4]\n"
-    "    mov r12, r2\n"
-    "    ldr r2, [sp, #56]\n"  // count
-    "    lsls r2, r2, #2\n"
-    "    adds r2, r2, r3\n"
-    "    str r2, [sp, #8]\n"
-    "    ldr r2, [sp, #60]\n"  // add
-    "    str r2, [sp, #12]\n"
-    "    mov r7, r1\n"
-    // An odd count starts with one tap for itself.
-    "    subs r1, r1, r0\n"
-    "    adr r2, 10f\n"
-    "    lsrs r3, r1, #4\n"  // carry: the count is odd
-    "    bcc 1f\n"
-    "    adr r2, 11f\n"
-    "1:  str r2, [sp, #16]\n"
-    "    adr r4, 13f\n"
-    "    cmp r3, #0\n"
-    "    beq 2f\n"
-    "    negs r3, r3\n"
-    "    movs r4, #3\n"
-    "    ands r3, r4\n"
-    "    movs r4, #42\n"
-    "    muls r3, r4\n"
-    "    adr r4, 12f\n"
-    "    adds r4, r4, r3\n"
-    "2:  mov lr, r4\n"
-    // The next four rows.
-    "3:  ldr r0, [sp]\n"
-    "    ldr r1, [sp, #16]\n"
-    "    mov pc, r1\n"
-    "    .balign 4\n"
-    "10: movs r1, #0\n"
-    "    mov r8, r1\n"
-    "    mov r9, r1\n"
-    "    mov r10, r1\n"
-    "    mov r11, r1\n"
-    "    mov pc, lr\n"
-    "    .balign 4\n"
-    "11: ldm r0!, {r1, r2}\n"
-    "    add r1, r12\n"
-    "    ldm r1!, {r5, r6}\n"
-    "    muls r5, r2\n"
-    "    muls r6, r2\n"
-    "    mov r8, r5\n"
-    "    lsrs r5, r5, #16\n"
-    "    mov r9, r5\n"
-    "    mov r10, r6\n"
-    "    lsrs r6, r6, #16\n"
-    "    mov r11, r6\n"
-    "    mov pc, lr\n"
-    "    .balign 4\n"
-    "12:\n"
-    "    .rept 4\n"
+#define PAIRS_DOT(name, bytes, pass) \
+    KG_BEGIN(name) \
+    KG_SAVE \
+    "    sub sp, #20\n" \
+    "    str r0, [sp]\n" \
+    "    str r3, [sp, #4]\n" \
+    "    mov r12, r2\n" \
+    "    ldr r2, [sp, #56]\n" /* count */ \
+    "    lsls r2, r2, #2\n" \
+    "    adds r2, r2, r3\n" \
+    "    str r2, [sp, #8]\n" \
+    "    ldr r2, [sp, #60]\n" /* add */ \
+    "    str r2, [sp, #12]\n" \
+    "    mov r7, r1\n" \
+    /* An odd count starts with one tap for itself. */ \
+    "    subs r1, r1, r0\n" \
+    "    adr r2, 10f\n" \
+    "    lsrs r3, r1, #4\n" /* carry: the count is odd */ \
+    "    bcc 1f\n" \
+    "    adr r2, 11f\n" \
+    "1:  str r2, [sp, #16]\n" \
+    "    adr r4, 13f\n" \
+    "    cmp r3, #0\n" \
+    "    beq 2f\n" \
+    "    negs r3, r3\n" \
+    "    movs r4, #3\n" \
+    "    ands r3, r4\n" \
+    "    movs r4, #" #bytes "\n" \
+    "    muls r3, r4\n" \
+    "    adr r4, 12f\n" \
+    "    adds r4, r4, r3\n" \
+    "2:  mov lr, r4\n" \
+    /* The next four rows. */ \
+    "3:  ldr r0, [sp]\n" \
+    "    ldr r1, [sp, #16]\n" \
+    "    mov pc, r1\n" \
+    "    .balign 4\n" \
+    "10: movs r1, #0\n" \
+    "    mov r8, r1\n" \
+    "    mov r9, r1\n" \
+    "    mov r10, r1\n" \
+    "    mov r11, r1\n" \
+    "    mov pc, lr\n" \
+    "    .balign 4\n" \
+    "11: ldm r0!, {r1, r2}\n" \
+    "    add r1, r12\n" \
+    "    ldm r1!, {r5, r6}\n" \
+    "    muls r5, r2\n" \
+    "    muls r6, r2\n" \
+    "    mov r8, r5\n" \
+    "    lsrs r5, r5, #16\n" \
+    "    mov r9, r5\n" \
+    "    mov r10, r6\n" \
+    "    lsrs r6, r6, #16\n" \
+    "    mov r11, r6\n" \
+    "    mov pc, lr\n" \
+    "    .balign 4\n" \
+    "12:\n" \
+    "    .rept 4\n" \
+    pass \
+    "    .endr\n" \
+    "    cmp r0, r7\n" \
+    "    bne 12b\n" \
+    "    .balign 4\n" \
+    "13: mov r1, r8\n" \
+    "    mov r2, r9\n" \
+    "    lsls r3, r2, #16\n" \
+    "    subs r1, r1, r3\n" \
+    "    mov r3, r10\n" \
+    "    mov r4, r11\n" \
+    "    lsls r5, r4, #16\n" \
+    "    subs r3, r3, r5\n" \
+    "    ldr r0, [sp, #4]\n" \
+    "    ldr r5, [sp, #12]\n" \
+    "    cmp r5, #0\n" \
+    "    bne 15f\n" \
+    "14: stm r0!, {r1-r4}\n" \
+    "    str r0, [sp, #4]\n" \
+    "    movs r1, #8\n" \
+    "    add r12, r1\n" \
+    "    ldr r1, [sp, #8]\n" \
+    "    cmp r0, r1\n" \
+    "    beq 16f\n" \
+    "    b 3b\n" \
+    /* To sums that are there: added, or taken off. */ \
+    "15: muls r1, r5\n" \
+    "    muls r2, r5\n" \
+    "    muls r3, r5\n" \
+    "    muls r4, r5\n" \
+    "    ldr r5, [r0]\n" \
+    "    adds r1, r1, r5\n" \
+    "    ldr r5, [r0, #4]\n" \
+    "    adds r2, r2, r5\n" \
+    "    ldr r5, [r0, #8]\n" \
+    "    adds r3, r3, r5\n" \
+    "    ldr r5, [r0, #12]\n" \
+    "    adds r4, r4, r5\n" \
+    "    b 14b\n" \
+    "16: add sp, #20\n" \
+    KG_RESTORE \
+    KG_END(name)
+
+// 21 instructions do eight products.
+__asm__(PAIRS_DOT(kg_pairs_dot_v6m, 42,
     "    ldm r0!, {r1-r4}\n"
     "    add r1, r12\n"
     "    ldm r1!, {r5, r6}\n"
     "    muls r5, r2\n"
     "    muls r6, r2\n"
-    "    add r8, r5\n"
-    "    lsrs r5, r5, #16\n"
-    "    add r9, r5\n"
-    "    add r10, r6\n"
-    "    lsrs r6, r6, #16\n"
-    "    add r11, r6\n"
+    KEEP
     "    add r3, r12\n"
     "    ldm r3!, {r5, r6}\n"
     "    muls r5, r4\n"
     "    muls r6, r4\n"
-    "    add r8, r5\n"
-    "    lsrs r5, r5, #16\n"
-    "    add r9, r5\n"
-    "    add r10, r6\n"
-    "    lsrs r6, r6, #16\n"
-    "    add r11, r6\n"
-    "    .endr\n"
-    "    cmp r0, r7\n"
-    "    bne 12b\n"
-    "    .balign 4\n"
-    "13: mov r1, r8\n"
-    "    mov r2, r9\n"
-    "    lsls r3, r2, #16\n"
-    "    subs r1, r1, r3\n"
-    "    mov r3, r10\n"
-    "    mov r4, r11\n"
-    "    lsls r5, r4, #16\n"
-    "    subs r3, r3, r5\n"
-    "    ldr r0, [sp, #4]\n"
-    "    ldr r5, [sp, #12]\n"
-    "    cmp r5, #0\n"
-    "    bne 15f\n"
-    "14: stm r0!, {r1-r4}\n"
-    "    str r0, [sp, #4]\n"
-    "    movs r1, #8\n"
-    "    add r12, r1\n"
-    "    ldr r1, [sp, #8]\n"
-    "    cmp r0, r1\n"
-    "    beq 16f\n"
-    "    b 3b\n"
-    // To sums that are there: added, or taken off.
-    "15: muls r1, r5\n"
-    "    muls r2, r5\n"
-    "    muls r3, r5\n"
-    "    muls r4, r5\n"
-    "    ldr r5, [r0]\n"
-    "    adds r1, r1, r5\n"
-    "    ldr r5, [r0, #4]\n"
-    "    adds r2, r2, r5\n"
-    "    ldr r5, [r0, #8]\n"
-    "    adds r3, r3, r5\n"
-    "    ldr r5, [r0, #12]\n"
-    "    adds r4, r4, r5\n"
-    "    b 14b\n"
-    "16: add sp, #20\n"
-    KG_RESTORE
-    KG_END(kg_pairs_dot_v6m));
+    KEEP));
 
 // The same for values so small that two products fit a half: 17 instructions.
-__asm__(
-    KG_BEGIN(kg_small_pairs_dot_v6m)
-    KG_SAVE
-    "    sub sp, #20\n"
-    "    str r0, [sp]\n"
-    "    str r3, [sp, #4]\n"
-    "    mov r12, r2\n"
-    "    ldr r2, [sp, #56]\n"  // count
-    "    lsls r2, r2, #2\n"
-    "    adds r2, r2, r3\n"
-    "    str r2, [sp, #8]\n"
-    "    ldr r2, [sp, #60]\n"  // add
-    "    str r2, [sp, #12]\n"
-    "    mov r7, r1\n"
-    // An odd count starts with one tap for itself.
-    "    subs r1, r1, r0\n"
-    "    adr r2, 10f\n"
-    "    lsrs r3, r1, #4\n"  // carry: the count is odd
-    "    bcc 1f\n"
-    "    adr r2, 11f\n"
-    "1:  str r2, [sp, #16]\n"
-    "    adr r4, 13f\n"
-    "    cmp r3, #0\n"
-    "    beq 2f\n"
-    "    negs r3, r3\n"
-    "    movs r4, #3\n"
-    "    ands r3, r4\n"
-    "    movs r4, #34\n"
-    "    muls r3, r4\n"
-    "    adr r4, 12f\n"
-    "    adds r4, r4, r3\n"
-    "2:  mov lr, r4\n"
-    // The next four rows.
-    "3:  ldr r0, [sp]\n"
-    "    ldr r1, [sp, #16]\n"
-    "    mov pc, r1\n"
-    "    .balign 4\n"
-    "10: movs r1, #0\n"
-    "    mov r8, r1\n"
-    "    mov r9, r1\n"
-    "    mov r10, r1\n"
-    "    mov r11, r1\n"
-    "    mov pc, lr\n"
-    "    .balign 4\n"
-    "11: ldm r0!, {r1, r2}\n"
-    "    add r1, r12\n"
-    "    ldm r1!, {r5, r6}\n"
-    "    muls r5, r2\n"
-    "    muls r6, r2\n"
-    "    mov r8, r5\n"
-    "    lsrs r5, r5, #16\n"
-    "    mov r9, r5\n"
-    "    mov r10, r6\n"
-    "    lsrs r6, r6, #16\n"
-    "    mov r11, r6\n"
-    "    mov pc, lr\n"
-    "    .balign 4\n"
-    "12:\n"
-    "    .rept 4\n"
+__asm__(PAIRS_DOT(kg_small_pairs_dot_v6m, 34,
     "    ldm r0!, {r1-r4}\n"
     "    add r1, r12\n"
     "    ldm r1!, {r5, r6}\n"
@@ -327,53 +272,7 @@ __asm__(
     "    muls r2, r4\n"
     "    adds r5, r5, r1\n"
     "    adds r6, r6, r2\n"
-    "    add r8, r5\n"
-    "    lsrs r5, r5, #16\n"
-    "    add r9, r5\n"
-    "    add r10, r6\n"
-    "    lsrs r6, r6, #16\n"
-    "    add r11, r6\n"
-    "    .endr\n"
-    "    cmp r0, r7\n"
-    "    bne 12b\n"
-    "    .balign 4\n"
-    "13: mov r1, r8\n"
-    "    mov r2, r9\n"
-    "    lsls r3, r2, #16\n"
-    "    subs r1, r1, r3\n"
-    "    mov r3, r10\n"
-    "    mov r4, r11\n"
-    "    lsls r5, r4, #16\n"
-    "    subs r3, r3, r5\n"
-    "    ldr r0, [sp, #4]\n"
-    "    ldr r5, [sp, #12]\n"
-    "    cmp r5, #0\n"
-    "    bne 15f\n"
-    "14: stm r0!, {r1-r4}\n"
-    "    str r0, [sp, #4]\n"
-    "    movs r1, #8\n"
-    "    add r12, r1\n"
-    "    ldr r1, [sp, #8]\n"
-    "    cmp r0, r1\n"
-    "    beq 16f\n"
-    "    b 3b\n"
-    // To sums that are there: added, or taken off.
-    "15: muls r1, r5\n"
-    "    muls r2, r5\n"
-    "    muls r3, r5\n"
-    "    muls r4, r5\n"
-    "    ldr r5, [r0]\n"
-    "    adds r1, r1, r5\n"
-    "    ldr r5, [r0, #4]\n"
-    "    adds r2, r2, r5\n"
-    "    ldr r5, [r0, #8]\n"
-    "    adds r3, r3, r5\n"
-    "    ldr r5, [r0, #12]\n"
-    "    adds r4, r4, r5\n"
-    "    b 14b\n"
-    "16: add sp, #20\n"
-    KG_RESTORE
-    KG_END(kg_small_pairs_dot_v6m));
+    KEEP));
 
 // clang-format on
 
