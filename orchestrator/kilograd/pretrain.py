@@ -3,7 +3,7 @@
 Train a model in float32 on the host, before it is quantised.
 
 This runs kilograd's own float32 runtime (the host twin, recipe best), not a framework: the same tables and kernels as
-on a board, nothing more to install, and a result that depends only on the experiment. With BatchNorm it runs torch.
+on a board, nothing more to install, and a result that depends only on the experiment. Adam and BatchNorm run torch.
 """
 
 from __future__ import annotations
@@ -49,6 +49,13 @@ class Pretraining:
     what: str = "pretraining"
     augment: tuple[str, ...] = ()
     batch_norm: bool = False
+    adam: bool = False
+    """By Adam in torch, also without BatchNorm."""
+
+    @property
+    def by_torch(self) -> bool:
+        """Tell whether torch does it."""
+        return self.batch_norm or self.adam
 
 
 def pretrain(graph: Graph, samples: Samples, how: Pretraining, out: Path, kernels: Path, progress: Progress) -> Graph:
@@ -64,9 +71,9 @@ def _train(
     schedule = make_schedule(len(samples), how.epochs, BATCH, how.rate, how.seed)
     vary = augmenter(how.augment, graph.shapes[graph.input], how.seed)
     title, total = f"{how.what} on {how.data}", len(schedule.order)
-    if how.batch_norm:
+    if how.by_torch:
         with progress.task(title, total) as task:
-            trained = pretrain_torch.train(graph, samples, schedule, vary, task.advance)
+            trained = pretrain_torch.train(graph, samples, schedule, vary, task.advance, batch_norm=how.batch_norm)
     else:
         settings = Settings(configuration="float32", recipe="best", layers="all")
         lowered = lower(graph, settings, samples.x[:1], "host", kernels, out)
@@ -95,7 +102,7 @@ def _key(graph: Graph, samples: Samples, how: Pretraining) -> str:
     digest.update(repr([(node.op, node.inputs, sorted(node.attributes.items())) for node in graph.nodes]).encode())
     for array in (samples.x, samples.y, *(array for _, array in _arrays(graph))):
         digest.update(np.ascontiguousarray(array).data)
-    if how.batch_norm:
+    if how.by_torch:
         digest.update(pretrain_torch.version().encode())
         return digest.hexdigest()[:16]
     for source in sorted((paths.share() / "firmware").rglob("*.[ch]")):

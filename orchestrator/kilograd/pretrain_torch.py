@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-Train a model in float32 with torch and BatchNorm, which is folded into the weights before the model is used.
+Train a model in float32 with torch: by Adam, with BatchNorm where it is wanted.
 
-Deep nets learn more in the same time with BatchNorm, and on a chip it would be no more than a factor.
+Deep nets learn more in the same time with BatchNorm, and on a chip it would be no more than a factor: it is folded into
+the weights before the model is used.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def check(graph: Graph) -> None:
 
 
 def check_installed() -> None:
-    """Make sure that torch is there."""
+    """Make sure that torch is there for what an experiment asks."""
     if not torch_graph.installed():
         message = "pretrain.batch_norm trains with torch, which is not installed"
         raise KilogradError(message, TORCH_HINT)
@@ -49,12 +50,18 @@ def version() -> str:
 
 
 def train(
-    graph: Graph, samples: Samples, schedule: Schedule, vary: Vary | None, advance: Callable[[int], None]
+    graph: Graph,
+    samples: Samples,
+    schedule: Schedule,
+    vary: Vary | None,
+    advance: Callable[[int], None],
+    *,
+    batch_norm: bool = True,
 ) -> Graph:
     """Return the graph as Adam leaves it after the schedule, its rate falling over half a wave of the cosine."""
     torch = torch_graph.load()
     values = {name: tuple(map(_fast, pair)) for name, pair in torch_graph.parameters(graph).items()}
-    norms = norms_of(graph)
+    norms = norms_of(graph) if batch_norm else {}
     learned = [*itertools.chain(*values.values()), *(p for norm in norms.values() for p in norm.parameters())]
     optimiser = torch.optim.Adam(learned, lr=schedule.rate)
     updates = schedule.planned_updates

@@ -3,22 +3,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import signal
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from kilograd import console
 from kilograd.errors import KilogradError
 from kilograd.experiment import load_experiment
-from kilograd.reproduce import definition
+from kilograd.reproduce import definition, run
 from kilograd.reproduce.job import watch_points
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from command_line import Cli
 
 KEYS = [
@@ -236,3 +241,34 @@ def test_an_autoencoder_has_a_row_for_each_classifier_and_one_run(cli: Cli) -> N
     assert "-ELBO" in table.stdout
     (picture,) = cli.place.out.glob("reconstructions_*.svg")
     assert picture.read_bytes().count(b"<image") == 20
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+def test_adam_trains_the_same_model_for_comparison(cli: Cli) -> None:
+    """One row more in float32; it learns as the runtime does, and other rows keep their curves."""
+    table = tiny(
+        cli, TINY.replace("[rows.set]", "adam = true\n[rows.set]").replace("= 1\n", "= 6\n").replace("192", "960")
+    )
+    out = cli.place.out
+
+    rows = json.loads(cli.run("reproduce", table, "--seeds", "1", "--out", str(out)).stdout)["rows"]
+
+    assert [(row["recipe"], row["configuration"]) for row in rows] == [
+        ("adam", "float32"), ("best", "uint8"), ("best", "float32"),
+    ]  # fmt: skip
+    assert abs(rows[0]["accuracy_mean"] - rows[2]["accuracy_mean"]) < 0.15
+    assert rows[0]["accuracy_mean"] != rows[2]["accuracy_mean"]
+    assert (out / "curves_digits_shifted.svg").is_file()
+
+
+def test_without_torch_adams_rows_are_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The others need no torch, and who reads the table is told."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    table = definition.load_table("complete_training")
+    alone = replace(table, rows=tuple(row for row in table.rows if row.adam))
+
+    assert len(alone.rows) == 1
+    assert run.fill(alone, 1, tmp_path, console.progress(quiet=False)) == []
+    assert "the rows of Adam are left out" in capsys.readouterr().err

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kilograd.errors import KilogradError
 from kilograd.reproduce.definition import load_table
 from kilograd.reproduce.job import Outcome
 from kilograd.reproduce.limits import limits_of, shortfalls
@@ -33,6 +34,20 @@ labels_per_class = [10, 100]
 within = { uint8 = 0.5 }
 bound_at_most = { uint8 = 113.0 }
 bound_within = { uint8 = 3.0 }
+"""
+ADAM = """
+title = "Adam"
+[[rows]]
+experiment = "fashion_mnist"
+adam = true
+lambda_mins = [1.0, 0.1]
+configurations = ["uint8", "mixed"]
+within_adam = { uint8 = 1.0 }
+[[rows]]
+experiment = "fashion_mnist"
+configurations = ["uint8"]
+set = { "train.epochs" = 3 }
+within_adam = { uint8 = 1.0 }
 """
 
 
@@ -89,3 +104,26 @@ def test_bounds_of_autoencoders_are_limited_from_above(tmp_path: Path, bound: fl
     assert len(shortfalls(rows)) == missed
     if missed:
         assert f"{bound:.2f} nats are more than 111.24 (float32 and 3 %)" in shortfalls(rows)[-1]
+
+
+def test_rows_are_judged_by_what_adam_reaches(tmp_path: Path) -> None:
+    """Dense uint8 with Adam's data and epochs is; sparse rows, other configurations and other epochs are not."""
+    found = {(form, share): 88.5 for form in ("uint8", "mixed") for share in (1.0, 0.1)}
+    rows = fill(tmp_path, ADAM, found | {("float32", 1.0): 89.6})
+
+    assert [(filled.row.configuration, filled.row.recipe, filled.row.adam) for filled in rows[:2]] == [
+        ("float32", "adam", True),
+        ("uint8", "best", False),
+    ]
+    assert shortfalls(rows) == [
+        "fashion_mnist uint8 best 1: 88.50 % is less than 88.6 % (Adam in float32 less 1)",
+    ]
+
+
+def test_adam_trains_whole_models(tmp_path: Path) -> None:
+    """Where an experiment trains the last layers, a row of Adam would compare something else."""
+    path = tmp_path / "table.toml"
+    path.write_text('title = "x"\n[[rows]]\nexperiment = "cwru_transfer"\nadam = true\n', encoding="utf-8")
+
+    with pytest.raises(KilogradError, match="adam: cwru_transfer trains only some layers"):
+        load_table(str(path))

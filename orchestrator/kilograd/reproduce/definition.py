@@ -47,12 +47,16 @@ class Block(_Strict):
     label: str = ""
     """Stands behind the recipe's name where rows differ in something else."""
     change: dict[str, Any] = Field(default={}, alias="set")
+    adam: bool = False
+    """One row more: the same model, data and epochs in float32 by Adam in torch, where that is installed."""
     paper: Percent = {}
     """What the authors reached, per cent by configuration."""
     at_least: Percent = {}
     """What our own dense rows must reach, per cent by configuration."""
     within: Percent = {}
     """Points that a configuration's dense rows may lose against the float32 row beside them."""
+    within_adam: Percent = {}
+    """Points that a configuration's dense rows may lose against Adam's row."""
     within_dense: Percent = {}
     """Points that sparse rows may lose against the dense one beside them, by configuration."""
     bound_at_most: Percent = {}
@@ -79,6 +83,7 @@ class Limits:
 
     at_least: float | None = None
     within: float | None = None
+    within_adam: float | None = None
     within_dense: float | None = None
     bound_at_most: float | None = None
     bound_within: float | None = None
@@ -98,6 +103,8 @@ class Row:
     limits: Limits
     labels: int | None = None
     """Of an autoencoder: labels per class of the classifier that the row tells of."""
+    adam: bool = False
+    """Trained by Adam in torch instead of the runtime."""
 
     @property
     def title(self) -> str:
@@ -200,7 +207,7 @@ def _complaint(error: Exception) -> str:
 
 def _rows(block: Block, small: dict[str, object]) -> list[Row]:
     """Return every combination of a block; a dense row leaves lambda_min to the experiment."""
-    rows = []
+    rows = [_adam(block, small)] if block.adam else []
     for recipe, configuration, share in product(block.recipes, block.configurations, block.lambda_mins):
         changes = block.change | {"train.configuration": configuration, "train.recipe": recipe} | small
         if share < 1:
@@ -208,13 +215,28 @@ def _rows(block: Block, small: dict[str, object]) -> list[Row]:
         if block.labels_per_class:
             changes["classifier.labels_per_class"] = list(block.labels_per_class)
         dataset = experiments.load_experiment(block.experiment, changes).data.name
-        title = f"{recipe}, {block.label}" if block.label else recipe
+        title = _title(recipe, block)
         target, limits = block.paper.get(configuration), _limits(block, configuration)
         rows += [
             Row(dataset, configuration, title, share, block.experiment, changes, target, limits, labels)
             for labels in block.labels_per_class or (None,)
         ]
     return rows
+
+
+def _adam(block: Block, small: dict[str, object]) -> Row:
+    changes = block.change | {"train.configuration": "float32"} | small
+    how = experiments.load_experiment(block.experiment, changes)
+    if how.train.layers != "all":
+        message = f"adam: {block.experiment} trains only some layers, and Adam would train all"
+        raise KilogradError(message, 'leave `adam` out, or set "train.layers" = "all"')
+    return Row(
+        how.data.name, "float32", _title("adam", block), 1.0, block.experiment, changes, None, Limits(), adam=True
+    )
+
+
+def _title(recipe: str, block: Block) -> str:
+    return f"{recipe}, {block.label}" if block.label else recipe
 
 
 def _limits(block: Block, configuration: str) -> Limits:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from kilograd.reproduce.definition import Row
     from kilograd.reproduce.run import FilledRow
 
 
@@ -64,6 +65,10 @@ def _accuracies(filled: FilledRow, rows: Sequence[FilledRow]) -> Iterator[Limit]
         for other in _beside(filled, rows, "train.configuration", "float32"):
             reason = f"float32 less {wanted.within:g}"
             yield Limit(round(100 * other.mean - wanted.within, 2), found, bound=False, reason=reason)
+    if wanted.within_adam is not None and dense:
+        for other in _adam(filled, rows):
+            reason = f"Adam in float32 less {wanted.within_adam:g}"
+            yield Limit(round(100 * other.mean - wanted.within_adam, 2), found, bound=False, reason=reason)
     if wanted.within_dense is not None and not dense:
         for other in _beside(filled, rows, "train.lambda_min", None):
             reason = f"dense less {wanted.within_dense:g}"
@@ -86,3 +91,14 @@ def _beside(filled: FilledRow, rows: Sequence[FilledRow], key: str, value: objec
     """Return the row that differs in this setting only and has this value there, if it has been run."""
     found = [other for other in rows if filled.row.beside(other.row, key) and other.row.changes.get(key) == value]
     return found[:1]
+
+
+def _adam(filled: FilledRow, rows: Sequence[FilledRow]) -> list[FilledRow]:
+    """Return Adam's row for the same model, data and epochs, if it has been run."""
+
+    def settings(row: Row) -> dict[str, object]:
+        return {**row.changes, "train.configuration": None, "train.recipe": None}
+
+    row = filled.row
+    same = (o for o in rows if o.row.adam and o.row.source == row.source and settings(o.row) == settings(row))
+    return list(same)[:1]

@@ -38,8 +38,10 @@ def draw(rows: Sequence[FilledRow], out: Path, progress: Progress) -> None:
     with progress.task("drawing", len(rows)) as task, mpl.rc_context(STYLE):
         out.mkdir(parents=True, exist_ok=True)
         for dataset in dict.fromkeys(filled.row.dataset for filled in rows):
-            same = {filled.row.title: filled for filled in rows if filled.row.dataset == dataset}
-            _save(_curves(dataset, list(same.values())), out / f"curves_{_file_name(dataset)}.svg")
+            with_curves = [row for row in rows if row.row.dataset == dataset and row.outcomes[0].samples]
+            same = {filled.row.title: filled for filled in with_curves}
+            if same:
+                _save(_curves(dataset, list(same.values())), out / f"curves_{_file_name(dataset)}.svg")
         shown: set[str] = set()
         for filled in rows:
             task.advance()

@@ -9,7 +9,9 @@ from itertools import chain
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from kilograd import pretrain_torch
+from kilograd import pretrain_torch, torch_graph
+from kilograd.load import TORCH_HINT
+from kilograd.reproduce.adam import run_adam
 from kilograd.reproduce.job import Outcome, run_job
 from kilograd.workers import workers
 
@@ -57,7 +59,8 @@ class FilledRow:
 
 def fill(table: Table, seeds: int, out: Path, progress: Progress) -> list[FilledRow]:
     """Return the table's rows with the outcomes of the seeds 1 to `seeds`."""
-    wanted = [[(row, row.experiment(seed), seed) for seed in range(1, seeds + 1)] for row in table.rows]
+    rows = _possible(table, progress)
+    wanted = [[(row, row.experiment(seed), seed) for seed in range(1, seeds + 1)] for row in rows]
     if any(experiment.pretrain.batch_norm for jobs in wanted for _, experiment, _ in jobs):
         pretrain_torch.check_installed()  # before hours of other rows
     folders: SimpleQueue[Path] = SimpleQueue()  # two builds must not share a folder; a warm one compiles tables only
@@ -67,7 +70,8 @@ def fill(table: Table, seeds: int, out: Path, progress: Progress) -> list[Filled
     def run(row: Row, experiment: Experiment, seed: int, shown: Progress) -> Outcome:
         folder = folders.get()
         try:
-            outcome = run_job(experiment, f"{row.title} #{seed}", folder, shown)
+            train = run_adam if row.adam else run_job
+            outcome = train(experiment, f"{row.title} #{seed}", folder, shown)
         finally:
             folders.put(folder)
         what = f"{100 * outcome.accuracy:.2f} %" if outcome.bound is None else f"{outcome.bound:.2f} nats"
@@ -77,7 +81,21 @@ def fill(table: Table, seeds: int, out: Path, progress: Progress) -> list[Filled
     with workers(RUNS_AT_ONCE, progress) as (pool, shown):
         runs: dict[str, Future[Outcome]] = {}  # rows may share a run: an autoencoder has several classifiers
         for job in chain.from_iterable(wanted):
-            if (key := job[1].model_dump_json()) not in runs:
+            if (key := _key(*job)) not in runs:
                 runs[key] = pool.submit(run, *job, shown)
-        outcomes = [tuple(runs[job[1].model_dump_json()].result() for job in jobs) for jobs in wanted]
-    return [FilledRow(row, done) for row, done in zip(table.rows, outcomes, strict=True)]
+        outcomes = [tuple(runs[_key(*job)].result() for job in jobs) for jobs in wanted]
+    return [FilledRow(row, done) for row, done in zip(rows, outcomes, strict=True)]
+
+
+def _possible(table: Table, progress: Progress) -> list[Row]:
+    """Return the rows that can be filled here; Adam's are for comparison, and torch need not be there."""
+    if any(row.adam for row in table.rows) and not torch_graph.installed():
+        progress.note(f"the rows of Adam are left out: they need torch ({TORCH_HINT})")
+        return [row for row in table.rows if not row.adam]
+    return list(table.rows)
+
+
+def _key(row: Row, experiment: Experiment, seed: int) -> str:
+    """Return what tells a run from others; the seed is part of the experiment."""
+    del seed
+    return f"{row.adam} {experiment.model_dump_json()}"
