@@ -80,9 +80,13 @@ static void pack_group(const kg_conv_dims_t *dims, const plan_t *plan, const uin
     int32_t count = plan->width * plan->height * plan->pairs;
     uint32_t *first = plan->packed + (dims->pad_top * plan->width + dims->pad_left) * plan->pairs;
     uint32_t nothing = kg_pair((uint32_t)zero, (uint32_t)zero);
-    uint32_t *end = plan->packed + count + KG_QUAD - 1;
-    for (uint32_t *to = plan->packed; to < end; to++) {
-        *to = nothing;
+    uint32_t *to = plan->packed;
+    uint32_t *end = to + count + KG_QUAD - 1;
+    for (; end - to >= 4; to += 4) {
+        to[0] = to[1] = to[2] = to[3] = nothing;
+    }
+    while (to < end) {
+        *to++ = nothing;
     }
     for (int32_t i = 0; i < kg_conv_group_inputs(dims); i += 2) {
         const uint8_t *a = x + i * plane;

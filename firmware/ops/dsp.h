@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-// Words and halves at any address: one LDR, LDRH or STR.
+// Words and halves at any address: one LDR, LDRH, STR or STRH.
 static inline uint32_t kg_load_word(const void *from) {
     uint32_t word;
     __builtin_memcpy(&word, from, sizeof word);
@@ -24,6 +24,11 @@ static inline uint32_t kg_load_half(const void *from) {
 
 static inline void kg_store_word(void *to, uint32_t word) {
     __builtin_memcpy(to, &word, sizeof word);
+}
+
+static inline void kg_store_half(void *to, uint32_t half) {
+    uint16_t value = (uint16_t)half;
+    __builtin_memcpy(to, &value, sizeof value);
 }
 
 static inline int32_t kg_bottom(uint32_t word) {
@@ -69,6 +74,8 @@ KG_DSP_TWO(kg_uxtab16_ror8, "uxtab16", ", ror #8")
 // (bottom, top): a half of a, a half of b
 KG_DSP_TWO(kg_pkhbb, "pkhbt", ", lsl #16")
 KG_DSP_TWO(kg_pkhbt, "pkhbt", "")
+// a - b of the four bytes without sign, at least 0
+KG_DSP_TWO(kg_uqsub8, "uqsub8", "")
 static inline uint32_t kg_pkhtt(uint32_t a, uint32_t b) {
     __asm__("pkhtb %0, %1, %0, asr #16" : "+r"(a) : "r"(b));
     return a;
@@ -167,6 +174,16 @@ static inline uint32_t kg_pkhbt(uint32_t a, uint32_t b) {
 
 static inline uint32_t kg_pkhtt(uint32_t a, uint32_t b) {
     return kg_halves(kg_top(a), kg_top(b));
+}
+
+static inline uint32_t kg_uqsub8(uint32_t a, uint32_t b) {
+    uint32_t result = 0;
+    for (int32_t at = 0; at < 32; at += 8) {
+        uint32_t from = a >> at & 0xffu;
+        uint32_t less = b >> at & 0xffu;
+        result |= (from > less ? from - less : 0) << at;
+    }
+    return result;
 }
 
 static inline int16_t kg_ssat_half(int32_t a) {

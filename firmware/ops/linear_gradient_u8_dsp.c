@@ -11,6 +11,8 @@
 #include "ops/rounding_dsp.h"
 
 #define OUTER_BYTES 0xff0000ffu
+#define ALL_BYTES 0xffffffffu
+#define NO_ERRORS 0x80808080u  // four of them
 
 size_t kg_linear_u8_input_gradient_dsp_scratch_bytes(const kg_conv_dims_t *dims) {
     return (size_t)dims->out_channels * sizeof(kg_tap_t);
@@ -130,13 +132,35 @@ static int32_t finish(const kg_rounding_t *rounding, const int32_t *sums, int32_
     return largest;
 }
 
-static bool is_masked(const uint8_t *mask, int32_t zero, int32_t count) {
-    for (int32_t i = 0; i < count && mask != NULL; i++) {
-        if (mask[i] > zero) {
-            return false;
-        }
+// Fast rounding, in registers.
+typedef struct {
+    int32_t multiplier, offset, shift;
+    int32_t fraction;
+    int32_t largest;
+} fast_t;
+
+static inline uint8_t finish_one(fast_t *fast, int32_t sum, uint32_t open) {
+    int32_t error = KG_ERROR_ZERO;
+    if (open != 0) {
+        sum >>= fast->fraction;
+        fast->largest = kg_largest(fast->largest, sum);
+        error = kg_smmla(sum, fast->multiplier, fast->offset) >> fast->shift;
+        error = kg_clamp(error, 0, 255);
     }
-    return mask != NULL;
+    return (uint8_t)error;
+}
+
+// The same for four inputs with fast rounding, of which those count whose byte of `open` is not 0.
+// Not inlined: what surrounds it would spill its registers.
+__attribute__((noinline)) static int32_t finish_four(const kg_rounding_t *rounding,
+                                                     const int32_t *sums, int32_t fraction,
+                                                     uint32_t open, uint8_t *dx, int32_t largest) {
+    fast_t fast = {rounding->multiplier, rounding->offset, rounding->shift, fraction, largest};
+    dx[0] = finish_one(&fast, sums[0], open & 0xffu);
+    dx[1] = finish_one(&fast, sums[1], open & 0xff00u);
+    dx[2] = finish_one(&fast, sums[2], open & 0xff0000u);
+    dx[3] = finish_one(&fast, sums[3], open & 0xff000000u);
+    return fast.largest;
 }
 
 // dx[i] = clamp(128 + rq(sum_o (w[o,i] - z_w) (e[o] - 128) f[o]), 0, 255), 128 where mask[i] <= z_x
@@ -152,19 +176,22 @@ int32_t kg_linear_u8_input_gradient_dsp(const kg_conv_dims_t *dims, const uint8_
     int32_t base = kg_kept_half(kept) - quant->w_zero * errors.total;
     int32_t fraction = kg_kept_fraction(kept);
     int32_t zero = quant->x_zero;
+    uint32_t zeros = (uint32_t)zero * 0x01010101u;
     int32_t largest = 0;
-    for (int32_t left = dims->in_channels; left > 0; left -= 4, w += 4, dx += 4) {
-        int32_t sums[4] = {0};
-        int32_t count = left < 4 ? left : 4;
-        if (!is_masked(mask, zero, count)) {
-            if (count == 4) {
-                dot_four(&errors, w, base, sums);
-            } else {
-                dot_rest(&errors, w, count, base, sums);
-            }
+    int32_t sums[4] = {0};
+    int32_t left = dims->in_channels;
+    for (; left >= 4; left -= 4, w += 4, dx += 4) {
+        // a byte is not 0 where the mask is above its zero point
+        uint32_t open = mask == NULL ? ALL_BYTES : kg_uqsub8(kg_load_word(mask), zeros);
+        if (open == 0) {
+            kg_store_word(dx, NO_ERRORS);
+        } else {
+            dot_four(&errors, w, base, sums);
+            largest = rounding.fast ? finish_four(&rounding, sums, fraction, open, dx, largest)
+                                    : finish(&rounding, sums, fraction, mask, zero, 4, dx, largest);
         }
-        largest = finish(&rounding, sums, fraction, mask, zero, count, dx, largest);
         mask = mask == NULL ? NULL : mask + 4;
     }
-    return largest;
+    dot_rest(&errors, w, left, base, sums);
+    return finish(&rounding, sums, fraction, mask, zero, left, dx, largest);
 }

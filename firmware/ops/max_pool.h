@@ -22,6 +22,8 @@ void kg_max_pool_f32_backward(const kg_pool_dims_t *dims, const float *e, const 
 // The same for cores with the DSP extension.
 void kg_max_pool_u8_forward_dsp(const kg_pool_dims_t *dims, const uint8_t *x, uint8_t *y,
                                 uint8_t *argmax);
+void kg_max_pool_u8_backward_dsp(const kg_pool_dims_t *dims, const uint8_t *e,
+                                 const uint8_t *argmax, uint8_t *dx);
 
 // The same for the host.
 void kg_max_pool_u8_forward_host(const kg_pool_dims_t *dims, const uint8_t *x, uint8_t *y,

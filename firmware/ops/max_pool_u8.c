@@ -94,12 +94,15 @@ static void scatter(const kg_pool_dims_t *dims, const uint8_t *e, const uint8_t 
             int32_t row = (r * dims->stride_height - dims->pad_top) * dims->in_width;
             int32_t left = -dims->pad_left;
             for (int32_t c = 0; c < dims->out_width; c++, left += dims->stride_width) {
-                int32_t at = row + left;
+                uint8_t error = *e++;
                 int32_t tap = *argmax++;
-                for (; tap >= dims->kernel_width; tap -= dims->kernel_width) {
-                    at += dims->in_width;
+                if (error != KG_ERROR_ZERO) {  // what is there already
+                    int32_t at = row + left;
+                    for (; tap >= dims->kernel_width; tap -= dims->kernel_width) {
+                        at += dims->in_width;
+                    }
+                    dx[at + tap] = error;
                 }
-                dx[at + tap] = *e++;
             }
         }
     }

@@ -2,12 +2,15 @@
 // Max pooling in uint8 for cores with the DSP extension: squares of two by two, two windows at a
 // time; all else in plain C.
 #include <stdbool.h>
+#include <string.h>
 
 #include "ops/dsp.h"
+#include "ops/error.h"
 #include "ops/max_pool.h"
 
 #define EVEN_BYTES 0x00ff00ffu
 #define ODD_BYTES 0xff00ff00u
+#define NO_ERRORS 0x80808080u                  // four of them
 #define TAPS(number) ((number) * 0x00010001u)  // in both halves
 
 // Pools of 2x2 that touch, with all windows inside the map.
@@ -55,6 +58,59 @@ void kg_max_pool_u8_forward_dsp(const kg_pool_dims_t *dims, const uint8_t *x, ui
             const uint8_t *upper = x + 2 * r * dims->in_width;
             pool_row(upper, upper + dims->in_width, dims->out_width, y, argmax);
             y += dims->out_width;
+            argmax += dims->out_width;
+        }
+    }
+}
+
+// The errors of a window's four elements: the upper row in the bottom half. Both arguments are
+// bytes 0; error: less its zero, which is the same as exclusive or.
+static inline uint32_t spread(uint32_t error, uint32_t tap) {
+    return (error & 0xffu) << ((tap & 0xffu) * 8);
+}
+
+static inline void store_two(uint32_t first, uint32_t second, uint8_t *upper, uint8_t *lower) {
+    kg_store_word(upper, kg_pkhbb(first, second) ^ NO_ERRORS);
+    kg_store_word(lower, kg_pkhtt(first, second) ^ NO_ERRORS);
+}
+
+// Two rows of dx from one row of errors.
+static void spread_row(const uint8_t *e, const uint8_t *argmax, int32_t count, uint8_t *upper,
+                       uint8_t *lower) {
+    for (; count >= 4; count -= 4, e += 4, argmax += 4, upper += 8, lower += 8) {
+        uint32_t errors = kg_load_word(e) ^ NO_ERRORS;
+        uint32_t taps = kg_load_word(argmax);
+        if (errors == 0) {
+            store_two(0, 0, upper, lower);
+            store_two(0, 0, upper + 4, lower + 4);
+            continue;
+        }
+        store_two(spread(errors, taps), spread(errors >> 8, taps >> 8), upper, lower);
+        store_two(spread(errors >> 16, taps >> 16), spread(errors >> 24, taps >> 24), upper + 4,
+                  lower + 4);
+    }
+    for (; count > 0; count--, upper += 2, lower += 2) {
+        uint32_t window = spread(*e++ ^ (uint32_t)KG_ERROR_ZERO, *argmax++) ^ NO_ERRORS;
+        kg_store_half(upper, window);
+        kg_store_half(lower, window >> 16);
+    }
+}
+
+void kg_max_pool_u8_backward_dsp(const kg_pool_dims_t *dims, const uint8_t *e,
+                                 const uint8_t *argmax, uint8_t *dx) {
+    int32_t plane = dims->in_height * dims->in_width;
+    if (!is_two_by_two(dims)) {
+        kg_max_pool_u8_backward(dims, e, argmax, dx);
+        return;
+    }
+    if (4 * dims->out_height * dims->out_width < plane) {  // a row or column is in no window
+        memset(dx, KG_ERROR_ZERO, (size_t)(dims->channels * plane));
+    }
+    for (int32_t i = 0; i < dims->channels; i++, dx += plane) {
+        for (int32_t r = 0; r < dims->out_height; r++) {
+            uint8_t *upper = dx + 2 * r * dims->in_width;
+            spread_row(e, argmax, dims->out_width, upper, upper + dims->in_width);
+            e += dims->out_width;
             argmax += dims->out_width;
         }
     }

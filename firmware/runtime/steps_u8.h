@@ -146,6 +146,7 @@ typedef struct {
 } kg_max_pool_backward_u8_t;
 void kg_step_max_pool_backward_u8(const void *args, kg_training_t *training);
 void kg_step_max_pool_backward_u8_host(const void *args, kg_training_t *training);
+void kg_step_max_pool_backward_u8_dsp(const void *args, kg_training_t *training);
 
 typedef struct {
     const kg_pool_dims_t *dims;

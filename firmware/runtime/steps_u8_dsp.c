@@ -7,3 +7,9 @@ void kg_step_max_pool_u8_dsp(const void *args, kg_training_t *training) {
     (void)training;
     kg_max_pool_u8_forward_dsp(a->dims, a->x, a->y, a->argmax);
 }
+
+void kg_step_max_pool_backward_u8_dsp(const void *args, kg_training_t *training) {
+    const kg_max_pool_backward_u8_t *a = args;
+    (void)training;
+    kg_max_pool_u8_backward_dsp(a->dims, a->e, a->argmax, a->dx);
+}
