@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Input gradient of a fully connected layer in uint8 for Cortex-M4 and M7: the bits of linear_u8.c.
 //
-// Two of the four weights of a word stay in their places under a mask, 24 bits apart: UMLAL adds
-// error * weight for both at once, as pairs_dsp.h says. It knows no sign, so errors below zero have
-// a list, and a sum, of their own.
+// Errors are listed by sign, as linear_errors_dsp.h wants them.
 #include "ops/dsp.h"
 #include "ops/error.h"
 #include "ops/linear.h"
+#include "ops/linear_errors_dsp.h"
 #include "ops/pairs_dsp.h"
 #include "ops/rounding_dsp.h"
 
-#define OUTER_BYTES 0xff0000ffu
 #define ALL_BYTES 0xffffffffu
 #define NO_ERRORS 0x80808080u  // four of them
 
@@ -18,15 +16,10 @@ size_t kg_linear_u8_input_gradient_dsp_scratch_bytes(const kg_conv_dims_t *dims)
     return (size_t)dims->out_channels * sizeof(kg_tap_t);
 }
 
-// Magnitudes of the errors of kept rows, times their factors, with the start of the row: those
-// above zero from the start of scratch on, those below before its end.
-typedef struct {
-    kg_tap_list_t above, below;
-    int32_t total, weight;  // sums of errors, and of magnitudes
-} errors_t;
-
-static errors_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e, const kg_kept_t *kept,
-                            kg_tap_t *taps) {
+// The errors of kept rows times their factors: those above zero from the start of scratch on, those
+// below before its end.
+static kg_linear_errors_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e,
+                                      const kg_kept_t *kept, kg_tap_t *taps) {
     kg_tap_t *above = taps;
     kg_tap_t *last = taps + dims->out_channels;
     kg_tap_t *below = last;
@@ -45,66 +38,12 @@ static errors_t list_errors(const kg_conv_dims_t *dims, const uint8_t *e, const 
             weight -= value;
         }
     }
-    return (errors_t){{taps, above}, {below, last}, total, weight};
-}
-
-// Sums of bytes 0 and 3, and of bytes 2 and 1, of the words that a list meets.
-typedef struct {
-    uint64_t outer, inner;
-} sums_t;
-
-// Adds one tap and moves on to the next.
-static inline const kg_tap_t *add_tap(sums_t *sums, const kg_tap_t *tap, const uint8_t *w) {
-#ifdef __ARM_FEATURE_DSP
-    uint32_t word, value, at;
-    __asm__("ldrd %[at], %[value], [%[tap]], #8\n\t"
-            "ldr %[word], [%[w], %[at]]\n\t"
-            "and %[at], %[mask], %[word]\n\t"
-            "umlal %Q[outer], %R[outer], %[value], %[at]\n\t"
-            "and %[at], %[mask], %[word], ror #16\n\t"
-            "umlal %Q[inner], %R[inner], %[value], %[at]"
-            : [outer] "+r"(sums->outer), [inner] "+r"(sums->inner), [tap] "+r"(tap),
-              [word] "=&r"(word), [value] "=&r"(value), [at] "=&r"(at)
-            : [w] "r"(w), [mask] "r"(OUTER_BYTES)
-            : "memory");
-    return tap;
-#else
-    uint32_t word = kg_load_word(w + tap->offset);
-    uint32_t value = (uint32_t)tap->value;
-    sums->outer += (uint64_t)value * (word & OUTER_BYTES);
-    sums->inner += (uint64_t)value * ((word >> 16 | word << 16) & OUTER_BYTES);
-    return tap + 1;
-#endif
-}
-
-static inline sums_t add_list(sums_t sums, kg_tap_list_t list, const uint8_t *w) {
-    const kg_tap_t *tap = list.first;
-    while (((list.end - tap) & 3) != 0) {
-        tap = add_tap(&sums, tap, w);
-    }
-    while (tap < list.end) {
-        tap = add_tap(&sums, tap, w);
-        tap = add_tap(&sums, tap, w);
-        tap = add_tap(&sums, tap, w);
-        tap = add_tap(&sums, tap, w);
-    }
-    return sums;
-}
-
-// The sums of four inputs. Not inlined: what surrounds it would spill its registers.
-__attribute__((noinline)) static void dot_four(const errors_t *errors, const uint8_t *w,
-                                               int32_t base, int32_t *sums) {
-    sums_t found = add_list((sums_t){0, 0}, errors->below, w);
-    found = add_list((sums_t){-found.outer, -found.inner}, errors->above, w);
-    sums[0] = kg_pair_first((int64_t)found.outer) + base;
-    sums[3] = kg_pair_second((int64_t)found.outer) + base;
-    sums[2] = kg_pair_first((int64_t)found.inner) + base;
-    sums[1] = kg_pair_second((int64_t)found.inner) + base;
+    return (kg_linear_errors_t){{taps, above}, {below, last}, total, weight};
 }
 
 // The sums of fewer.
-static void dot_rest(const errors_t *errors, const uint8_t *w, int32_t count, int32_t base,
-                     int32_t *sums) {
+static void dot_rest(const kg_linear_errors_t *errors, const uint8_t *w, int32_t count,
+                     int32_t base, int32_t *sums) {
     for (int32_t i = 0; i < count; i++) {
         sums[i] =
             kg_taps_dot_u8(errors->above, w + i) - kg_taps_dot_u8(errors->below, w + i) + base;
@@ -168,7 +107,7 @@ int32_t kg_linear_u8_input_gradient_dsp(const kg_conv_dims_t *dims, const uint8_
                                         const kg_kept_t *kept, const uint8_t *w,
                                         const kg_conv_quant_t *quant, const uint8_t *mask,
                                         uint8_t *dx, void *scratch) {
-    errors_t errors = list_errors(dims, e, kept, scratch);
+    kg_linear_errors_t errors = list_errors(dims, e, kept, scratch);
     if (errors.weight > KG_PAIR_LIMIT) {
         return kg_linear_u8_input_gradient(dims, e, kept, w, quant, mask, dx, scratch);
     }
@@ -186,7 +125,7 @@ int32_t kg_linear_u8_input_gradient_dsp(const kg_conv_dims_t *dims, const uint8_
         if (open == 0) {
             kg_store_word(dx, NO_ERRORS);
         } else {
-            dot_four(&errors, w, base, sums);
+            kg_linear_errors_dot(&errors, w, base, sums);
             largest = rounding.fast ? finish_four(&rounding, sums, fraction, open, dx, largest)
                                     : finish(&rounding, sums, fraction, mask, zero, 4, dx, largest);
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums of pairs for two instructions at a time: the loads of one tap beside the products of another.
+// Sums of pairs for two instructions at a time: the loads of one tap beside the products of
+// another.
 //
 // A product may use what was loaded two cycles before, a load what was loaded two cycles before as
 // its address. Two taps take turns: the address of one is where the other has its second and its
