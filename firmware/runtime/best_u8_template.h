@@ -238,7 +238,9 @@ static void update_row(const kg_parameter_u8_t *p, const kg_training_t *training
         float per_unit = training->rate / (m.deviation * p->state->w_scale);
         step_weights(p, m, per_unit, row, u, survey);
         float unit = p->x_scale * p->x_scale * kg_exp2i(p->state->g_shift);
-        kg_bias_step(&p->b[row], kg_round((float)p->gb[row] * per_unit / unit));
+        float most = KG_LARGEST_BIAS_STEP * training->rate / (p->state->w_scale * p->x_scale);
+        float step = (float)p->gb[row] * per_unit / unit;
+        kg_bias_step(&p->b[row], kg_round(kg_maxf(-most, kg_minf(step, most))));
     } else {
         survey_row(p, row, survey);
     }

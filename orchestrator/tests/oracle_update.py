@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FIRST_SHIFT = 6
 LARGEST_SHIFT = 24
 LARGEST_BIAS = 2**30
+LARGEST_BIAS_STEP = 64
 OUTPUT_EXPONENT = -7
 GRADIENT, UPDATE, RESCALE, REQUANTISE = 0, 0x10000, 0x20000, 0x20001  # purposes of the dither
 
@@ -151,7 +152,8 @@ def _update_row(layer: Layer, row: int, peak: int, rate: F, u: Array) -> tuple[b
     q = layer.w[row] - ((multiply_15(d, factor) + (u >> 16)) >> 16)
     layer.w[row] = np.clip(q, 0, 255)
     unit = layer.x_scale * layer.x_scale * F(2.0**layer.g_shift)
-    step = np.clip(nearest(F(layer.gb[row]) * per_unit / unit), -(2**31), 2**31 - 1)
+    most = F(LARGEST_BIAS_STEP) * rate / (layer.w_scale * layer.x_scale)
+    step = np.clip(nearest(np.clip(F(layer.gb[row]) * per_unit / unit, -most, most)), -(2**31), 2**31 - 1)
     layer.b[row] = np.clip(layer.b[row] - step, -LARGEST_BIAS, LARGEST_BIAS)
     return bool((q < 0).any()), bool((q > 255).any())
 
