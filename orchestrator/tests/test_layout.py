@@ -15,7 +15,10 @@ TOP_LEVEL = {
     "firmware", "kilograd", "orchestrator", "pyproject.toml", "robot_tests",
 }  # fmt: skip
 MADE = {"build", "results", "__pycache__"}  # what tools leave behind; .gitignore names it too
-SOURCES = {".py", ".c", ".h", ".S", ".cmake", ".toml", ".repl", ".resc", ".robot", ".resource", ".ld", ".j2", ".yaml"}
+SOURCES = {
+    ".py", ".c", ".h", ".S", ".cmake", ".toml", ".repl", ".resc", ".robot", ".resource", ".ld", ".j2", ".yaml",
+    ".cs",
+}  # fmt: skip
 SCRIPTS = {"kilograd", "run", "CMakeLists.txt", ".clang-format", ".editorconfig"}
 LONGEST = 500
 LICENCE = "SPDX-License-Identifier: Apache-2.0"
