@@ -267,6 +267,7 @@ class Run(_Strict):
         default="flash",
         description="where kernels and runtime lie: `ram` costs that much RAM, and nothing waits for flash (rp2040)",
     )
+    clock_hz: int | None = Field(default=None, gt=0, description="core's clock; default: the fastest of the board")
     kernels: Literal["fast", "small"] = Field(
         default="fast",
         description="`small`: those that need no more RAM than plain C; the same bits, slower",

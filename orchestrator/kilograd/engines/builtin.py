@@ -346,7 +346,8 @@ class BuiltinEngine(EngineBase):
 
     def _time_memories(self) -> None:
         numbers = {name: number for number, name in enumerate(self._board.lines, start=1)}
-        done = [self._library.kg_chip_add_cache(self._handle(), _lines(how)) for how in self._board.lines.values()]
+        hz = self._board.clock_hz
+        done = [self._library.kg_chip_add_cache(self._handle(), _lines(how, hz)) for how in self._board.lines.values()]
         for waits in self._board.waits:
             code, data = (bytes([*(numbers[name] for name in names), 0, 0])[:2] for names in (waits.code, waits.data))
             place = (waits.memory.base, waits.memory.size)
@@ -414,13 +415,13 @@ class BuiltinEngine(EngineBase):
         return KilogradError(f"the firmware on {self._board.name} {why}", f"it is at {self._place(state.pc)}")
 
 
-def _lines(how: Lines) -> _native.Lines:
+def _lines(how: Lines, core_hz: int) -> _native.Lines:
     return _native.Lines(
         sets=how.bytes // (how.ways * how.line_bytes),
         ways=how.ways,
         line_shift=how.line_bytes.bit_length() - 1,
-        fill=how.fill,
-        fill_next=how.fill_next,
+        fill=how.core_cycles(how.fill, core_hz),
+        fill_next=how.core_cycles(how.fill_next, core_hz),
         on_register=how.on_register,
         on_mask=how.on_mask,
     )

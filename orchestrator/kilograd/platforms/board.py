@@ -58,7 +58,7 @@ class Peripheral:
 
 @dataclass(frozen=True)
 class Lines:
-    """A cache or a buffer: lines of `line_bytes` that take `fill` cycles to read."""
+    """A cache or a buffer: lines of `line_bytes` that take `fill` clocks to read."""
 
     bytes: int
     ways: int
@@ -67,6 +67,12 @@ class Lines:
     fill_next: int
     on_register: int
     on_mask: int
+    clock_hz: int | None = None
+    """The clock that `fill` and `fill_next` count; None: the core's own, however fast it runs."""
+
+    def core_cycles(self, clocks: int, core_hz: int) -> int:
+        """Return how many cycles a core waits for so many clocks: what comes between two cycles counts as the later."""
+        return clocks if self.clock_hz is None else -(-clocks * core_hz // self.clock_hz)
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,9 @@ class Board:
     title: str
     core: Core
     clock_hz: int
+    """Of the core: at first the fastest that it may run."""
+    clock_range: ClockRange | None
+    """Slower clocks that the port can set; None where there is only one."""
     compile_flags: tuple[str, ...]
     port: str
     """Stem of the UART driver's C file in firmware/port/cortex_m."""
@@ -129,6 +138,13 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ClockRange(_Strict):
+    """Clocks of a core: multiples of a step, from the slowest that the port can set."""
+
+    least_hz: int = Field(gt=0)
+    step_hz: int = Field(gt=0)
+
+
 class _MemorySettings(_Strict):
     flash: str
     ram: str
@@ -149,6 +165,7 @@ class _Lines(_Strict):
     line_bytes: int = Field(gt=0)
     fill: int = Field(ge=0)
     fill_next: int | None = Field(default=None, ge=0)
+    clock_hz: int | None = Field(default=None, gt=0)
     on: _Switch | None = None
     source: str
 
@@ -187,6 +204,7 @@ class BoardFile(_Strict):
     title: str
     core: Core
     clock_hz: int = Field(gt=0)
+    clock_range: ClockRange | None = None
     compile_flags: tuple[str, ...]
     port: str
     memory: _MemorySettings
@@ -228,6 +246,7 @@ def load_board(name: str) -> Board:
         title=settings.title,
         core=settings.core,
         clock_hz=settings.clock_hz,
+        clock_range=settings.clock_range,
         compile_flags=settings.compile_flags,
         port=settings.port,
         memories=memories,
@@ -261,6 +280,24 @@ def with_code_in(board: Board, place: str) -> Board:
         message = f"run.code: {board.name} cannot run code from {place}"
         raise KilogradError(message, f"it has: {', '.join(board.code_places)}; boards with {place}: {', '.join(able)}")
     return replace(board, code=place)
+
+
+def with_clock(board: Board, hz: int | None) -> Board:
+    """
+    Return the board with its core at another clock; None leaves the fastest.
+
+    Memories with a clock of their own keep it. Currents were measured at the fastest clock: another has none.
+    """
+    if hz is None or hz == board.clock_hz:
+        return board
+    if board.clock_range is None:
+        message = f"run.clock_hz: {board.name} cannot run at {hz:,} Hz"
+        raise KilogradError(message, f"it has one clock: {board.clock_hz:,} Hz")
+    least, step = board.clock_range.least_hz, board.clock_range.step_hz
+    if not least <= hz <= board.clock_hz or hz % step:
+        message = f"run.clock_hz: {board.name} cannot run at {hz:,} Hz"
+        raise KilogradError(message, f"it can at {least:,} to {board.clock_hz:,} Hz in steps of {step:,} Hz")
+    return replace(board, clock_hz=hz, active_ma=None, idle_ma=None)
 
 
 def uart_of(board: Board) -> Peripheral:
@@ -330,7 +367,7 @@ def _lines(settings: BoardFile, name: str, peripherals: tuple[Peripheral, ...], 
             raise KilogradError(message, f"peripherals there: {', '.join(sorted(places))}")
         register, mask = places[how.on.peripheral] + how.on.offset, how.on.mask
     following = how.fill if how.fill_next is None else how.fill_next
-    return Lines(how.bytes, how.ways, how.line_bytes, how.fill, following, register, mask)
+    return Lines(how.bytes, how.ways, how.line_bytes, how.fill, following, register, mask, how.clock_hz)
 
 
 def _waits(settings: BoardFile, name: str, memories: tuple[Memory, ...], folder: Path) -> Waits:
