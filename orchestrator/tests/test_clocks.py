@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The core's clock: a slower core waits fewer cycles for memories with a clock of their own."""
+"""The core's clock: memories with a clock of their own cost fewer cycles of a slower core, and no bit changes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from builds import MODEL
 from chip.programs import assemble
+from kilograd import measure
+from kilograd.build import build_firmware
 from kilograd.engines.builtin import BuiltinEngine
 from kilograd.errors import KilogradError
+from kilograd.link.session import Session
+from kilograd.lower import Settings, lower
 from kilograd.platforms.board import boards, load_board, with_clock
+from kilograd.schedule import train
+from kilograd.zoo import build_model
+from workshop import digits, steps, workshop
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
 
 FAST, SLOW_HZ = load_board("imxrt1062"), 528_000_000
 SLOW = with_clock(FAST, SLOW_HZ)
+SAMPLES = 16
 
 
 def waits(elf: Path, board: Board) -> int:
@@ -69,6 +78,28 @@ def test_the_default_clock_is_the_fastest_and_changes_nothing() -> None:
     assert SLOW == replace(FAST, clock_hz=SLOW_HZ, active_ma=None, idle_ma=None)
 
 
+def test_a_slower_core_waits_fewer_cycles_and_computes_the_same(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The same training at two clocks: all bits agree, cycles fall, the time of a sample grows."""
+    shop = workshop(tmp_path_factory)
+    graph, settings = build_model("digits_cnn", seed=1, classes=10), Settings("uint8", "best", layers=2)
+    lowered = lower(graph, settings, digits(SAMPLES)[0].x, FAST.core, shop.kernels, shop.root / "clocks")
+    states, cycles, times = [], [], []
+    for board in (FAST, SLOW):
+        elf = build_firmware([lowered.source], board, shop.root / f"clocks-{board.clock_hz}")
+        with BuiltinEngine(elf, board) as chip:
+            session = Session(chip)
+            session.reset_profile()
+            train(session, digits(SAMPLES)[0], lowered.program.input_format, steps(SAMPLES, 8), lambda _: None)
+            phases = measure.cycles_by_phase(lowered.program, session.profile().cycles, SAMPLES)
+            states.append(session.read_state())
+        cycles.append(phases.total)
+        times.append(measure.time_ms(board, phases) or 0.0)
+
+    assert states[0] == states[1]
+    assert cycles[0] > cycles[1]
+    assert times[0] < times[1]
+
+
 @pytest.mark.parametrize(
     ("name", "hz", "hint"),
     [
@@ -84,6 +115,14 @@ def test_a_clock_that_a_board_cannot_have_is_an_error(name: str, hz: int, hint: 
         with_clock(load_board(name), hz)
 
     assert hint in caught.value.hint
+
+
+def test_ports_set_the_slowest_clock_that_their_board_names(tmp_path: Path) -> None:
+    """The port's own checks of its dividers pass at both ends of the range."""
+    for name in boards():
+        board = load_board(name)
+        if board.clock_range is not None:
+            assert build_firmware([MODEL], with_clock(board, board.clock_range.least_hz), tmp_path / name).is_file()
 
 
 def test_renode_keeps_the_clock_of_its_platform(cli: Cli) -> None:
