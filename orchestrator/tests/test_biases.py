@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training of biases alone: weights stay in flash, no weight gradient exists, the steps are the oracle's."""
+"""Steps of biases: alone, where no weight gradient exists, equal to the oracle's; beside weights, never thrown off."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import pytest
 
 from kilograd.data import load_dataset
 from kilograd.errors import KilogradError
+from kilograd.graph import make_graph
 from kilograd.schedule import make_schedule, train
-from kilograd.state import split_state
+from kilograd.state import read_array, split_state
+from kilograd.zoo import _layers, build_model
 from oracle import Oracle
 from oracle_numbers import F
 from test_training_step import BATCH, SEED, differing, model
 from twins import digits, samples_for, some
 
 if TYPE_CHECKING:
+    from kilograd.types import Graph
     from twins import Twins
 
 RATES = {"best": 0.01, "sgd_m": 1e8, "sgd_m_qas": 0.1}
@@ -119,3 +122,41 @@ def test_recipe_paper_cannot_train_biases_alone(twins: Twins) -> None:
         twins.get(model("digits_cnn"), "uint8", "paper", parameters="biases")
 
     assert caught.value.hint.endswith("train.recipe: best, sgd_m, sgd_m_qas")
+
+
+@pytest.mark.parametrize("configuration", ["uint8", "float32"])
+def test_inputs_that_hardly_differ_cannot_throw_a_bias_off(twins: Twins, configuration: str) -> None:
+    """Deviations of its gradients say nothing: a bias moves by 64 learning rates at most, not by thousands."""
+    twin, rate = twins.get(digits_with_equal_features(), configuration), 1e-3
+
+    def biases(state: bytes) -> np.ndarray:
+        b = read_array(twin.program, state, "fc2_b").astype(float)
+        if configuration == "float32":
+            return b
+        (node,) = (node for node in twin.quantised.graph.nodes if node.name == "fc2")
+        scale = float(np.frombuffer(split_state(twin.program, state)["fc2_state"], np.float32, 1)[0])
+        return b * scale * twin.quantised.formats[node.inputs[0]].scale
+
+    with twin.session() as session:
+        before = session.read_state()
+        session.configure(SEED, 0, BATCH, rate)
+        session.train(*twin.store(some(digits()[0], BATCH)))
+        after = session.read_state()
+
+    moved = np.abs(biases(after) - biases(before))
+    assert moved.max() <= 64.01 * rate
+    assert moved.max() > 63 * rate
+
+
+def digits_with_equal_features() -> Graph:
+    """Return a model whose last layer sees the same features for every sample, all equal but one, which is close."""
+    graph = build_model("digits_cnn", seed=5)
+    nodes = []
+    for node in graph.nodes:
+        if node.name == "fc1" and node.weight is not None and node.bias is not None:
+            weight, bias = np.zeros_like(node.weight), np.ones_like(node.bias)
+            bias[0] = 0.995
+            nodes.append(_layers.Node(node.name, node.op, node.inputs, node.output, node.attributes, weight, bias))
+        else:
+            nodes.append(node)
+    return make_graph("digits_equal", graph.shapes[graph.input], nodes)
