@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loop of linear_errors_dsp.h for Cortex-M4.
-#include "ops/linear_errors_dsp.h"
+#include "ops/linear_errors_template.h"
 
 #include "ops/dsp.h"
-#include "ops/pairs_dsp.h"
-
-// Sums of bytes 0 and 3, and of bytes 2 and 1, of the words that a list meets.
-typedef struct {
-    uint64_t outer, inner;
-} sums_t;
 
 // Adds one tap and moves on to the next.
 static inline const kg_tap_t *add_tap(sums_t *sums, const kg_tap_t *tap, const uint8_t *w) {
@@ -46,14 +40,4 @@ static inline sums_t add_list(sums_t sums, kg_tap_list_t list, const uint8_t *w)
         tap = add_tap(&sums, tap, w);
     }
     return sums;
-}
-
-void kg_linear_errors_dot(const kg_linear_errors_t *errors, const uint8_t *w, int32_t base,
-                          int32_t *sums) {
-    sums_t found = add_list((sums_t){0, 0}, errors->below, w);
-    found = add_list((sums_t){-found.outer, -found.inner}, errors->above, w);
-    sums[0] = kg_pair_first((int64_t)found.outer) + base;
-    sums[3] = kg_pair_second((int64_t)found.outer) + base;
-    sums[2] = kg_pair_first((int64_t)found.inner) + base;
-    sums[1] = kg_pair_second((int64_t)found.inner) + base;
 }

@@ -5,12 +5,7 @@
 // A product may use what was loaded two cycles before, a load what was loaded two cycles before as
 // its address. Two taps take turns: the address of one is where the other has its second and its
 // fourth pair. That needs one register more than there are, so the end of the list is on the stack.
-#include "ops/pairs_dsp.h"
-
-// No array: these stay in registers.
-typedef struct {
-    int64_t pair0, pair1, pair2, pair3;
-} quad_t;
+#include "ops/pairs_dot_template.h"
 
 // clang-format off: a line here is what goes together in one cycle
 
@@ -30,7 +25,6 @@ typedef struct {
     "add %[" at "], %[base]\n\t"              \
     LOAD("even", "%[" at "]")
 
-// Adds value * each of the four pairs at base + offset, for all taps of a list that is not empty.
 // The loop takes two taps a turn and leaves one: an even number begins with one by itself.
 static inline void add_list(quad_t *sums, kg_tap_list_t list, const void *base) {
     const kg_tap_t *even = list.end;
@@ -75,23 +69,3 @@ static inline void add_list(quad_t *sums, kg_tap_list_t list, const void *base) 
 }
 
 // clang-format on
-
-static inline void store(int64_t pair, int32_t first, int32_t second, int32_t *sums) {
-    sums[0] = kg_pair_first(pair) + first;
-    sums[1] = kg_pair_second(pair) + second;
-}
-
-void kg_pairs_dot(const kg_part_t *part, kg_dot_t *dot) {
-    const kg_part_t *end = dot->end;
-    int32_t skip = dot->skip;
-    int32_t first = dot->first;
-    int32_t second = dot->second;
-    quad_t quad = {0, 0, 0, 0};
-    for (; part < end; part++) {
-        add_list(&quad, part->list, (const char *)part->base + skip);
-    }
-    store(quad.pair0, first, second, dot->sums);
-    store(quad.pair1, first, second, dot->sums + 2);
-    store(quad.pair2, first, second, dot->sums + 4);
-    store(quad.pair3, first, second, dot->sums + 6);
-}

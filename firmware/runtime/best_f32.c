@@ -7,6 +7,7 @@
 
 #define MOMENTUM 0.875f
 #define SAME 0x1p-12f  // of the mean: gradients that differ by less are equal but for rounding
+
 void kg_best_f32_add_row(const kg_parameter_f32_t *p, int32_t row, const float *sums) {
     float *g = p->g + (size_t)row * (size_t)p->matrix.columns;
     for (int32_t k = 0; k < p->matrix.columns; k++) {

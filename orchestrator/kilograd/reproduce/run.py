@@ -81,9 +81,9 @@ def fill(table: Table, seeds: int, out: Path, progress: Progress) -> list[Filled
     with workers(RUNS_AT_ONCE, progress) as (pool, shown):
         runs: dict[str, Future[Outcome]] = {}  # rows may share a run: an autoencoder has several classifiers
         for job in chain.from_iterable(wanted):
-            if (key := _key(*job)) not in runs:
+            if (key := _key(*job[:2])) not in runs:
                 runs[key] = pool.submit(run, *job, shown)
-        outcomes = [tuple(runs[_key(*job)].result() for job in jobs) for jobs in wanted]
+        outcomes = [tuple(runs[_key(*job[:2])].result() for job in jobs) for jobs in wanted]
     return [FilledRow(row, done) for row, done in zip(rows, outcomes, strict=True)]
 
 
@@ -95,7 +95,6 @@ def _possible(table: Table, progress: Progress) -> list[Row]:
     return list(table.rows)
 
 
-def _key(row: Row, experiment: Experiment, seed: int) -> str:
+def _key(row: Row, experiment: Experiment) -> str:
     """Return what tells a run from others; the seed is part of the experiment."""
-    del seed
     return f"{row.adam} {experiment.model_dump_json()}"
