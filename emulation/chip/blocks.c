@@ -23,6 +23,7 @@ static void learn_block(kg_chip_t *chip, kg_block_t *block, kg_span_t span) {
     *block = (kg_block_t){.span = span, .from = chip->block->span};
     block->by_branch = chip->block->span.end != 0 && kg_branches_to(chip->block, span.pc);
     block->special = span.pc == (chip->settings.lap & ~1u) ? KG_LAP : KG_PLAIN;
+    block->special |= kg_may_lower_stack(chip, block->from) ? KG_STACK_MOVED : KG_PLAIN;
     block->region = kg_region_of(chip, span.pc);
     kg_time_block(chip, block);
     if (block->region != 0) {
@@ -116,6 +117,12 @@ static void translate_again(kg_chip_t *chip, kg_block_t *block) {
 
 // Returns false when the block must not run.
 static KG_RARELY bool before_special(kg_chip_t *chip, kg_block_t *block) {
+    if (block->special & KG_STACK_MOVED) {
+        kg_check_stack(chip, block);
+    }
+    if (chip->stopping) {
+        return false;
+    }
     if (chip->state.cycles >= chip->limit) {
         kg_stop_now(chip, chip->wish);
     } else if (block->special & KG_LOOP_FOREVER) {

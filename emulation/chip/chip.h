@@ -113,20 +113,21 @@ typedef enum {
 
 typedef enum {
     KG_FAULT_NONE,
-    KG_FAULT_READ,        // read outside the map
-    KG_FAULT_WRITE,       // write outside the map
-    KG_FAULT_READ_ONLY,   // write to flash or ROM
-    KG_FAULT_FETCH,       // execution outside the map
-    KG_FAULT_NOT_CODE,    // execution of data memory
-    KG_FAULT_STACK,       // stack overflow
-    KG_FAULT_UNALIGNED,   // unaligned access
-    KG_FAULT_UNDEFINED,   // an instruction that the core does not have
-    KG_FAULT_STATE,       // a branch to an even address
-    KG_FAULT_FPU_OFF,     // floating point before CPACR enables it
-    KG_FAULT_BREAKPOINT,  // BKPT without a debugger
-    KG_FAULT_SUPERVISOR,  // SVC: the chip has no exceptions but HardFault
-    KG_FAULT_DMA,         // a peripheral was given an address outside RAM
-    KG_FAULT_STEP,        // kg_trainer_lap got a step number out of range
+    KG_FAULT_READ,           // read outside the map
+    KG_FAULT_WRITE,          // write outside the map
+    KG_FAULT_READ_ONLY,      // write to flash or ROM
+    KG_FAULT_FETCH,          // execution outside the map
+    KG_FAULT_NOT_CODE,       // execution of data memory
+    KG_FAULT_STACK,          // stack overflow
+    KG_FAULT_STACK_POINTER,  // the stack pointer is below the stack
+    KG_FAULT_UNALIGNED,      // unaligned access
+    KG_FAULT_UNDEFINED,      // an instruction that the core does not have
+    KG_FAULT_STATE,          // a branch to an even address
+    KG_FAULT_FPU_OFF,        // floating point before CPACR enables it
+    KG_FAULT_BREAKPOINT,     // BKPT without a debugger
+    KG_FAULT_SUPERVISOR,     // SVC: the chip has no exceptions but HardFault
+    KG_FAULT_DMA,            // a peripheral was given an address outside RAM
+    KG_FAULT_STEP,           // kg_trainer_lap got a step number out of range
 } kg_fault_kind_t;
 
 typedef struct {

@@ -192,7 +192,8 @@ static bool place_frame(kg_chip_t *chip, uint32_t *frame) {
     for (int i = 0; i < 2; i++) {
         *frame = (stacks[i] - 4 * FRAME_WORDS) & ~7u;
         kg_memory_t *memory = kg_find_memory(chip, *frame, 4 * FRAME_WORDS);
-        if (memory != NULL && (memory->permissions & KG_ACCESS_WRITE)) {
+        bool room = *frame >= chip->settings.stack_base;
+        if (room && memory != NULL && (memory->permissions & KG_ACCESS_WRITE)) {
             return true;
         }
     }

@@ -41,8 +41,9 @@ typedef enum {
     KG_LAP = 1,           // the entry of kg_trainer_lap
     KG_LOOP_FOREVER = 2,  // a branch to itself
     KG_USES_FPU = 4,
-    KG_NOT_ON_CORE = 8,  // has an instruction that the core lacks
-    KG_UNWATCHED = 16,   // has an instruction whose cost is known only when it runs
+    KG_NOT_ON_CORE = 8,   // has an instruction that the core lacks
+    KG_UNWATCHED = 16,    // has an instruction whose cost is known only when it runs
+    KG_STACK_MOVED = 32,  // the block before may have lowered the stack pointer
 } kg_special_t;
 
 typedef struct {
@@ -202,6 +203,10 @@ bool kg_is_variable(const kg_instruction_t *now);  // its cost is known only whe
 // timing.c: fills everything of a block but its spans, and adds to its specials.
 void kg_time_block(kg_chip_t *chip, kg_block_t *block);
 uint32_t kg_find_special(kg_chip_t *chip, kg_span_t span, kg_special_t special);
+
+// stack.c
+bool kg_may_lower_stack(kg_chip_t *chip, kg_span_t span);
+void kg_check_stack(kg_chip_t *chip, const kg_block_t *block);
 
 // variable.c
 bool kg_watch_variable(kg_chip_t *chip, kg_span_t span);

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 M0, M4, M7 = "rp2040", "nrf52840", "imxrt1062"
 ALL = CHIPS
 THUMB_2 = (M4, M7)
+LOWER = "ldr r0, =0x900\nmov r1, sp\nsubs r1, r0\nmov sp, r1\n"
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,13 @@ THUMB_2 = (M4, M7)
         (ALL, "svc #0", "supervisor call"),
         (ALL, "1: push {{r0-r7}}\nb 1b", "stack overflow"),
         (ALL, "ldr r0, =0x900\nmov r1, sp\nsubs r1, r0\nmov sp, r1\nstr r0, [sp, #4]", "stack overflow"),
+        (
+            ALL,
+            f"{LOWER}b 1f\n1: nop",
+            "stack overflow: the stack pointer is at {below}: 2,304 bytes deep, 2,048 are there",
+        ),
+        (ALL, "sub sp, #256\n" * 9 + "b 1f\n1: nop", "{below}: 2,304 bytes deep"),
+        (THUMB_2, "sub.w sp, sp, #0x900\nb 1f\n1: nop", "{below}: 2,304 bytes deep"),
         (ALL, "ldr r0, =0x40090000\nldr r1, [r0]", "read of 4 bytes from 0x40090000 (unmapped)"),
         # What a Cortex-M0+ does not have.
         ((M0,), "ldr r0, =0x20001001\nldr r1, [r0]", "unaligned access"),
@@ -55,7 +63,8 @@ def test_the_chip_refuses_what_the_hardware_refuses(
         error = fault(code.replace("{{", "{").replace("}}", "}"), name, tmp_path)
 
         assert error.message.startswith(f"fault on {name}: ")
-        assert what.format(vectors=f"{board(name).vector_table + 16:#010x}") in error.message
+        places = {"vectors": board(name).vector_table + 16, "below": board(name).ram.base - 0x100}
+        assert what.format(**{key: f"{place:#010x}" for key, place in places.items()}) in error.message
 
 
 @pytest.mark.parametrize(
@@ -164,6 +173,48 @@ def test_a_refused_instruction_is_named_by_its_own_line(tmp_path: Path) -> None:
     source = (tmp_path / "program.s").read_text(encoding="utf-8").splitlines()
     line = next(number for number, text in enumerate(source, 1) if "vmov" in text)
     assert f"(program.s:{line})" in error.hint.splitlines()[0]
+
+
+FRAME_TOO_LARGE = """bl large
+        b stop
+        .type large, %function
+        .thumb_func
+    large:
+        push {r4, lr}
+        sub sp, #496
+        ldr r4, =-1600
+        add sp, r4
+        ldr r0, =0x20001000
+        str r0, [r0]            // nowhere near the stack: no access would tell
+        bl leaf
+        b .
+        .size large, . - large
+        .type leaf, %function
+        .thumb_func
+    leaf:
+        bx lr
+        .size leaf, . - leaf"""
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_frame_that_is_too_large_is_told_before_anything_touches_it(name: str, tmp_path: Path) -> None:
+    """The report names the function that took the bytes, not the one that it calls; what follows does not run."""
+    with start(FRAME_TOO_LARGE, name, tmp_path) as chip, pytest.raises(KilogradError) as caught:
+        chip.read()
+
+    assert "2,104 bytes deep, 2,048 are there" in caught.value.message
+    source = (tmp_path / "program.s").read_text(encoding="utf-8").splitlines()
+    line = next(number for number, text in enumerate(source, 1) if "add sp, r4" in text)
+    assert f"at   large+0x6 (program.s:{line})" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_stack_that_is_full_to_its_last_byte_is_fine(name: str, tmp_path: Path) -> None:
+    """The limit itself is no overflow."""
+    code = LOWER.replace("0x900", "0x800") + "b 1f\n1: str r0, [sp]\nb stop"
+
+    with start(code, name, tmp_path) as chip:
+        assert "has halted" in chip.advance(1000)
 
 
 def test_a_used_up_stack_is_replaced_for_the_handler(tmp_path: Path) -> None:

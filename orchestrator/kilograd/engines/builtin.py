@@ -42,6 +42,7 @@ FAULTS = (
     "execution of {address:#010x} (unmapped)",
     "execution of {address:#010x} (not executable)",
     "stack overflow: access to {address:#010x}, below the stack: {deep:,} bytes deep, {reserved:,} are there",
+    "stack overflow: the stack pointer is at {address:#010x}: {deep:,} bytes deep, {reserved:,} are there",
     "unaligned access",
     "undefined instruction",
     "branch to an even address (the Thumb bit is missing)",
