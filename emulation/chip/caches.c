@@ -134,12 +134,12 @@ static uint64_t on_read(uc_engine *uc, uint64_t offset, unsigned size, void *use
 }
 
 bool kg_chip_time_memory(kg_chip_t *chip, uint32_t base, uint32_t size, const uint8_t *code,
-                         const uint8_t *data) {
+                         const uint8_t *data, uint8_t fetch) {
     if (chip->region_count == KG_MEMORIES) {
         return false;
     }
     kg_region_t *region = &chip->regions[chip->region_count++];
-    *region = (kg_region_t){chip, base, size, {code[0], code[1]}, {data[0], data[1]}};
+    *region = (kg_region_t){chip, base, size, {code[0], code[1]}, {data[0], data[1]}, fetch};
     return true;
 }
 

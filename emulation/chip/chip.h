@@ -37,12 +37,13 @@ typedef enum { KG_STRAIGHT, KG_CONDITIONAL, KG_ALWAYS, KG_INDIRECT, KG_IT } kg_f
 // One encoding: an instruction is of the first row for which (code & mask) == value.
 typedef struct {
     uint32_t mask, value;
-    uint32_t list;    // bits that each stand for one register of a list
-    uint32_t number;  // bits that hold the length of a list as a number
-    uint16_t kind;    // index of its kg_cost_t
-    uint8_t flow;     // kg_flow_t
-    uint8_t fpu;      // needs the floating point unit
-    uint8_t literal;  // loads a constant that lies near it
+    uint32_t list;     // bits that each stand for one register of a list
+    uint32_t number;   // bits that hold the length of a list as a number
+    uint16_t kind;     // index of its kg_cost_t
+    uint8_t flow;      // kg_flow_t
+    uint8_t fpu;       // needs the floating point unit
+    uint8_t literal;   // loads a constant that lies near it
+    uint8_t accesses;  // to memory, besides those of a list
     kg_operand_t operands[KG_OPERANDS];
 } kg_row_t;
 
@@ -180,10 +181,11 @@ KG_EXPORT bool kg_chip_add_stub(kg_chip_t *chip, uint32_t base, uint32_t size,
                                 const uint32_t *offsets, const uint32_t *values, size_t count);
 
 // Add a cache or buffer; the first is number 1. Then say what serves code and data of a memory: two
-// numbers each, the second of which serves while the first is off; 0: no waiting.
+// numbers each, the second of which serves while the first is off; 0: no waiting. fetch: cycles
+// from one word of code to the next over a bus that data take, too; 0: that is no limit.
 KG_EXPORT bool kg_chip_add_cache(kg_chip_t *chip, const kg_lines_t *how);
 KG_EXPORT bool kg_chip_time_memory(kg_chip_t *chip, uint32_t base, uint32_t size,
-                                   const uint8_t *code, const uint8_t *data);
+                                   const uint8_t *code, const uint8_t *data, uint8_t fetch);
 
 // Pages of such a memory that hold only data: their loads wait, too. (Constants between code do.)
 KG_EXPORT bool kg_chip_time_data(kg_chip_t *chip, uint32_t base, uint32_t size);

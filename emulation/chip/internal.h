@@ -111,6 +111,7 @@ typedef struct {
     kg_chip_t *chip;
     uint32_t base, size;
     uint8_t code[2], data[2];
+    uint8_t fetch;
 } kg_region_t;
 
 // Part of such a memory that holds no code: its loads are seen.
@@ -220,6 +221,9 @@ void kg_follow_stack(kg_chip_t *chip);
 void kg_free_watch(kg_chip_t *chip);
 void kg_trace_block(kg_chip_t *chip, const kg_block_t *block);
 void kg_free_trace(kg_chip_t *chip);
+
+// bus.c
+uint32_t kg_wait_for_bus(kg_chip_t *chip, const kg_block_t *block, uint32_t cycles);
 
 // caches.c
 uint32_t kg_fetch(kg_chip_t *chip, const kg_block_t *block);

@@ -186,5 +186,5 @@ void kg_time_block(kg_chip_t *chip, kg_block_t *block) {
         block->flow = now.in_it && kg_branches(&now) ? KG_CONDITIONAL : now.row->flow;
         block->instructions++;
     }
-    block->cycles = (uint16_t)((uint32_t)pipe.next + refill);
+    block->cycles = (uint16_t)kg_wait_for_bus(chip, block, (uint32_t)pipe.next + refill);
 }

@@ -265,7 +265,8 @@ class Run(_Strict):
     )
     code: Literal["flash", "ram"] = Field(
         default="flash",
-        description="where kernels and runtime lie: `ram` costs that much RAM, and nothing waits for flash (rp2040)",
+        description="where kernels and runtime lie: `ram` costs that much RAM, and code waits for no flash,"
+        " but for data on a Cortex-M4",
     )
     clock_hz: int | None = Field(default=None, gt=0, description="core's clock; default: the fastest of the board")
     kernels: Literal["fast", "small"] = Field(

@@ -56,6 +56,7 @@ class _Row(Structure):
         ("flow", c_uint8),
         ("fpu", c_uint8),
         ("literal", c_uint8),
+        ("accesses", c_uint8),
         ("operands", _Operand * OPERANDS),
     )
 
@@ -181,7 +182,7 @@ _FUNCTIONS = {
     "kg_chip_add": (c_bool, c_void_p, c_char_p, c_uint32, c_uint32),
     "kg_chip_add_stub": (c_bool, c_void_p, c_uint32, c_uint32, POINTER(c_uint32), POINTER(c_uint32), c_size_t),
     "kg_chip_add_cache": (c_bool, c_void_p, POINTER(Lines)),
-    "kg_chip_time_memory": (c_bool, c_void_p, c_uint32, c_uint32, c_char_p, c_char_p),
+    "kg_chip_time_memory": (c_bool, c_void_p, c_uint32, c_uint32, c_char_p, c_char_p, c_uint8),
     "kg_chip_time_data": (c_bool, c_void_p, c_uint32, c_uint32),
     "kg_chip_model": (c_char_p, c_size_t),
     "kg_chip_poke": (c_bool, c_void_p, c_uint32, c_char_p, c_uint32),
@@ -260,6 +261,7 @@ def _row(row: Row, timing: Timing) -> _Row:
     made.flow = FLOWS.index(kind.flow)
     made.fpu = kind.fpu
     made.literal = kind.literal
+    made.accesses = kind.accesses
     for index, operand in enumerate(row.operands):
         bits = (c_uint8 * BITS)(*operand.bits)
         made.operands[index] = _Operand(bits, len(operand.bits), operand.first, operand.access)

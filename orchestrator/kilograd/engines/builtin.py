@@ -352,7 +352,7 @@ class BuiltinEngine(EngineBase):
         for waits in self._board.waits:
             code, data = (bytes([*(numbers[name] for name in names), 0, 0])[:2] for names in (waits.code, waits.data))
             place = (waits.memory.base, waits.memory.size)
-            done.append(self._library.kg_chip_time_memory(self._handle(), *place, code, data))
+            done.append(self._library.kg_chip_time_memory(self._handle(), *place, code, data, waits.fetch))
             pages = elf_file.data_pages(self._elf, waits.memory) if waits.data else []
             done += [self._library.kg_chip_time_data(self._handle(), first, end - first) for first, end in pages]
         if not all(done):

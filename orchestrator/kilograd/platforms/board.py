@@ -82,6 +82,8 @@ class Waits:
     memory: Memory
     code: tuple[str, ...]
     data: tuple[str, ...]
+    fetch: int
+    """Cycles from one word of code to the next, over a bus that data take, too; 0: that is no limit."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class Board:
     ram: Memory
     """Where data goes."""
     code_places: tuple[str, ...]
-    """Where hot code may go: "flash", and "ram" where a fetch from there waits for nothing."""
+    """Where hot code may go: "flash", and "ram"."""
     code: str
     """Where it does go: one of these."""
     vector_table: int
@@ -181,6 +183,8 @@ class _Lines(_Strict):
 class _Waits(_Strict):
     code: tuple[str, ...] = Field(default=(), max_length=2)
     data: tuple[str, ...] = Field(default=(), max_length=2)
+    fetch: int = Field(default=0, ge=0, le=16)
+    source: str = ""
 
 
 class _Power(_Strict):
@@ -376,7 +380,7 @@ def _waits(settings: BoardFile, name: str, memories: tuple[Memory, ...], folder:
         if used not in settings.lines:
             message = f"{folder / 'board.toml'}: waits.{name}: there are no lines {used!r}"
             raise KilogradError(message, f"lines: {', '.join(settings.lines)}")
-    return Waits(_find(memories, name, folder), how.code, how.data)
+    return Waits(_find(memories, name, folder), how.code, how.data, how.fetch)
 
 
 def _find(memories: tuple[Memory, ...], name: str, folder: Path) -> Memory:

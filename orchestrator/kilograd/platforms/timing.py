@@ -71,6 +71,7 @@ class InstructionClass(_Strict):
     flow: Flow = "straight"
     fpu: bool = False
     literal: bool = False
+    accesses: int = Field(default=0, ge=0, le=255)
 
 
 class EarlyOut(_Strict):
