@@ -10,6 +10,7 @@
 #include "ops/depthwise.h"
 #include "ops/gather_dsp.h"
 #include "ops/pairs_dsp.h"
+#include "ops/scatter_dsp.h"
 
 #define LARGEST_BYTES 32768  // of packed maps: larger ones are left to plain C
 #define EIGHT (2 * KG_QUAD)  // sums that are made together
@@ -200,8 +201,15 @@ int32_t kg_conv2d_u8_input_gradient_dsp(const kg_conv_dims_t *dims, const uint8_
     if (kg_conv_is_depthwise(dims)) {
         return kg_depthwise_u8_input_gradient_dsp(dims, e, kept, w, quant, mask, dx, scratch);
     }
-    if (kg_gather_u8_scratch_bytes(dims) == 0) {
+    size_t bytes = kg_gather_u8_scratch_bytes(dims);
+    if (bytes == 0) {
         return kg_conv2d_u8_input_gradient(dims, e, kept, w, quant, mask, dx, scratch);
+    }
+    if (dims->groups == 1) {
+        int32_t largest = kg_scatter_u8(dims, e, kept, w, quant, mask, dx, scratch, bytes);
+        if (largest != KG_SCATTER_TOO_MANY) {
+            return largest;
+        }
     }
     return kg_gather_u8(dims, false, e, kept, w, quant, mask, dx, scratch);
 }

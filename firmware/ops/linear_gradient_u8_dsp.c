@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Input gradient of a fully connected layer in uint8 for Cortex-M4 and M7: the bits of linear_u8.c.
 //
-// Errors are listed by sign, as linear_errors_dsp.h wants them.
-#include "ops/dsp.h"
+// Many errors are listed by sign, as linear_errors_dsp.h wants them; a few, as sparse updates leave
+// them, meet their weights in 16 bits, with less to do before and after.
 #include "ops/error.h"
+#include "ops/finish_dsp.h"
 #include "ops/linear.h"
 #include "ops/linear_errors_dsp.h"
 #include "ops/pairs_dsp.h"
-#include "ops/rounding_dsp.h"
 
-#define ALL_BYTES 0xffffffffu
-#define NO_ERRORS 0x80808080u  // four of them
+#define SUMS 64  // that are made before they are rounded together
+#define FEW 24   // errors: the more products, the more SMLAL saves
 
 size_t kg_linear_u8_input_gradient_dsp_scratch_bytes(const kg_conv_dims_t *dims) {
-    return (size_t)dims->out_channels * sizeof(kg_tap_t);
+    return SUMS * sizeof(int32_t) + (size_t)(dims->out_channels + 1) * sizeof(kg_tap_t);
 }
 
 // The errors of kept rows times their factors: those above zero from the start of scratch on, those
@@ -41,7 +41,13 @@ static kg_linear_errors_t list_errors(const kg_conv_dims_t *dims, const uint8_t 
     return (kg_linear_errors_t){{taps, above}, {below, last}, total, weight};
 }
 
-// The sums of fewer.
+static bool is_few(const kg_linear_errors_t *errors) {
+    int32_t count = (int32_t)(errors->above.end - errors->above.first +
+                              (errors->below.end - errors->below.first));
+    return count > 0 && count <= FEW;
+}
+
+// Sums of fewer than a word of inputs.
 static void dot_rest(const kg_linear_errors_t *errors, const uint8_t *w, int32_t count,
                      int32_t base, int32_t *sums) {
     for (int32_t i = 0; i < count; i++) {
@@ -50,56 +56,78 @@ static void dot_rest(const kg_linear_errors_t *errors, const uint8_t *w, int32_t
     }
 }
 
-// Writes some errors, and the largest |sum| if one is larger.
-static int32_t finish(const kg_rounding_t *rounding, const int32_t *sums, int32_t fraction,
-                      const uint8_t *mask, int32_t zero, int32_t count, uint8_t *dx,
-                      int32_t largest) {
-    for (int32_t i = 0; i < count; i++) {
-        uint8_t error = KG_ERROR_ZERO;
-        if (mask == NULL || mask[i] > zero) {
-            int32_t sum = sums[i] >> fraction;
-            largest = kg_largest(largest, sum);
-            if (rounding->fast) {
-                sum = kg_smmla(sum, rounding->multiplier, rounding->offset) >> rounding->shift;
-                error = (uint8_t)kg_clamp(sum, 0, 255);
-            } else {
-                error = kg_error(sum, rounding->factor);
-            }
+// Few errors in one list, those above zero first. An odd number gets another one, which is zero.
+static void join_lists(kg_linear_errors_t *errors, kg_tap_t *taps) {
+    kg_tap_t *end = taps + (errors->above.end - taps);
+    for (const kg_tap_t *tap = errors->below.first; tap < errors->below.end; tap++) {
+        *end++ = (kg_tap_t){tap->offset, -tap->value};
+    }
+    if (((end - taps) & 1) != 0) {
+        *end++ = (kg_tap_t){0, 0};
+    }
+    errors->above.end = end;
+    errors->below.first = errors->below.end;
+}
+
+// sums[i] = base + sum over an even number of errors, at least two, of error * w[offset + i], for
+// four inputs. Errors times their factors fit 16 bits.
+#ifdef __ARM_FEATURE_DSP
+
+#define ADD_FOUR(word, value)                                                                      \
+    "uxtb16 %[even], " word "\n\t"                                                                 \
+    "uxtb16 " word ", " word ", ror #8\n\t"                                                        \
+    "smlabb %[sum0], %[even], " value ", %[sum0]\n\t"                                              \
+    "smlabb %[sum1], " word ", " value ", %[sum1]\n\t"                                             \
+    "smlatb %[sum2], %[even], " value ", %[sum2]\n\t"                                              \
+    "smlatb %[sum3], " word ", " value ", %[sum3]\n\t"
+
+static inline void dot_few(kg_tap_list_t list, const uint8_t *w, int32_t base, int32_t *sums) {
+    int32_t sum0 = base, sum1 = base, sum2 = base, sum3 = base;
+    uint32_t even;
+    __asm__("1:\n\t"
+            "ldm %[tap]!, {r0, r1, r2, r3}\n\t"
+            "ldr r0, [%[w], r0]\n\t"
+            "ldr r2, [%[w], r2]\n\t"  //
+            ADD_FOUR("r0", "r1") ADD_FOUR("r2", "r3") "cmp %[tap], %[end]\n\t"
+                                                      "bcc 1b"
+            : [sum0] "+r"(sum0), [sum1] "+r"(sum1), [sum2] "+r"(sum2), [sum3] "+r"(sum3),
+              [tap] "+r"(list.first), [even] "=&r"(even)
+            : [end] "r"(list.end), [w] "r"(w)
+            : "r0", "r1", "r2", "r3", "cc", "memory");
+    sums[0] = sum0;
+    sums[1] = sum1;
+    sums[2] = sum2;
+    sums[3] = sum3;
+}
+
+#else
+
+static inline void dot_few(kg_tap_list_t list, const uint8_t *w, int32_t base, int32_t *sums) {
+    for (int32_t i = 0; i < 4; i++) {
+        sums[i] = base;
+        for (const kg_tap_t *tap = list.first; tap < list.end; tap++) {
+            sums[i] += tap->value * w[tap->offset + i];
         }
-        dx[i] = error;
     }
-    return largest;
 }
 
-// Fast rounding, in registers.
-typedef struct {
-    int32_t multiplier, offset, shift;
-    int32_t fraction;
-    int32_t largest;
-} fast_t;
+#endif
 
-static inline uint8_t finish_one(fast_t *fast, int32_t sum, uint32_t open) {
-    int32_t error = KG_ERROR_ZERO;
-    if (open != 0) {
-        sum >>= fast->fraction;
-        fast->largest = kg_largest(fast->largest, sum);
-        error = kg_smmla(sum, fast->multiplier, fast->offset) >> fast->shift;
-        error = kg_clamp(error, 0, 255);
+// Sums of whole words of inputs, where a mask is open.
+static void dot_words(const kg_linear_errors_t *errors, bool few, const uint8_t *w, int32_t base,
+                      const uint8_t *mask, uint32_t zeros, int32_t *sums, int32_t count) {
+    for (const int32_t *end = sums + count; sums < end; sums += 4, w += 4) {
+        uint32_t open = kg_open_bytes(mask, zeros);
+        mask = mask == NULL ? NULL : mask + 4;
+        if (open == 0) {
+            continue;
+        }
+        if (few) {
+            dot_few(errors->above, w, base, sums);
+        } else {
+            kg_linear_errors_dot(errors, w, base, sums);
+        }
     }
-    return (uint8_t)error;
-}
-
-// The same for four inputs with fast rounding, of which those count whose byte of `open` is not 0.
-// Not inlined: what surrounds it would spill its registers.
-__attribute__((noinline)) static int32_t finish_four(const kg_rounding_t *rounding,
-                                                     const int32_t *sums, int32_t fraction,
-                                                     uint32_t open, uint8_t *dx, int32_t largest) {
-    fast_t fast = {rounding->multiplier, rounding->offset, rounding->shift, fraction, largest};
-    dx[0] = finish_one(&fast, sums[0], open & 0xffu);
-    dx[1] = finish_one(&fast, sums[1], open & 0xff00u);
-    dx[2] = finish_one(&fast, sums[2], open & 0xff0000u);
-    dx[3] = finish_one(&fast, sums[3], open & 0xff000000u);
-    return fast.largest;
 }
 
 // dx[i] = clamp(128 + rq(sum_o (w[o,i] - z_w) (e[o] - 128) f[o]), 0, 255), 128 where mask[i] <= z_x
@@ -107,30 +135,28 @@ int32_t kg_linear_u8_input_gradient_dsp(const kg_conv_dims_t *dims, const uint8_
                                         const kg_kept_t *kept, const uint8_t *w,
                                         const kg_conv_quant_t *quant, const uint8_t *mask,
                                         uint8_t *dx, void *scratch) {
-    kg_linear_errors_t errors = list_errors(dims, e, kept, scratch);
-    if (errors.weight > KG_PAIR_LIMIT) {
+    int32_t *sums = scratch;
+    kg_tap_t *taps = (kg_tap_t *)(sums + SUMS);
+    kg_linear_errors_t errors = list_errors(dims, e, kept, taps);
+    bool few = is_few(&errors);
+    if (few) {
+        join_lists(&errors, taps);
+    } else if (errors.weight > KG_PAIR_LIMIT) {
         return kg_linear_u8_input_gradient(dims, e, kept, w, quant, mask, dx, scratch);
     }
-    kg_rounding_t rounding = kg_rounding(quant->backward, KG_ERROR_ZERO, 0, 255);
+    kg_finish_t finish = {.rounding = kg_rounding(quant->backward, KG_ERROR_ZERO, 0, 255),
+                          .fraction = kg_kept_fraction(kept),
+                          .mask_zero = quant->x_zero};
     int32_t base = kg_kept_half(kept) - quant->w_zero * errors.total;
-    int32_t fraction = kg_kept_fraction(kept);
-    int32_t zero = quant->x_zero;
-    uint32_t zeros = (uint32_t)zero * 0x01010101u;
+    uint32_t zeros = (uint32_t)quant->x_zero * 0x01010101u;
     int32_t largest = 0;
-    int32_t sums[4] = {0};
-    int32_t left = dims->in_channels;
-    for (; left >= 4; left -= 4, w += 4, dx += 4) {
-        // a byte is not 0 where the mask is above its zero point
-        uint32_t open = mask == NULL ? ALL_BYTES : kg_uqsub8(kg_load_word(mask), zeros);
-        if (open == 0) {
-            kg_store_word(dx, NO_ERRORS);
-        } else {
-            kg_linear_errors_dot(&errors, w, base, sums);
-            largest = rounding.fast ? finish_four(&rounding, sums, fraction, open, dx, largest)
-                                    : finish(&rounding, sums, fraction, mask, zero, 4, dx, largest);
-        }
-        mask = mask == NULL ? NULL : mask + 4;
+    for (int32_t left = dims->in_channels; left > 0; left -= SUMS, w += SUMS, dx += SUMS) {
+        int32_t count = left < SUMS ? left : SUMS;
+        int32_t words = count & ~3;
+        dot_words(&errors, few, w, base, mask, zeros, sums, words);
+        dot_rest(&errors, w + words, count - words, base, sums + words);
+        largest = kg_finish_errors(&finish, sums, mask, count, dx, largest);
+        mask = mask == NULL ? NULL : mask + SUMS;
     }
-    dot_rest(&errors, w, left, base, sums);
-    return finish(&rounding, sums, fraction, mask, zero, left, dx, largest);
+    return largest;
 }

@@ -4,12 +4,15 @@
 //
 // With g above and the dither below in 64 bits, floor((sum + u) / 2^shift) is a carry: adding
 // sum * 2^(32 - shift) leaves the new g above.
+#include <stdbool.h>
+
 #include "ops/dsp.h"
 #include "runtime/dither.h"
 #include "runtime/gradient.h"
 
 #define SAMPLE_STREAM 0u  // as in best_u8.c
-#define WORD_SHIFT 8      // bytes 0 to 2 of a word can be shifted so far together
+#define LONGEST_SHIFT 16  // of sums whose dither fits 16 bits
+#define INPUT_SHIFT 7     // how far an input in 16 bits can be shifted
 
 static uint32_t row_dither(const kg_parameter_u8_t *p, const kg_training_t *training, int32_t row) {
     uint32_t start =
@@ -53,70 +56,65 @@ static factors_t factors_of(int32_t e, int32_t shift) {
     return (factors_t){(int32_t)((uint32_t)e << most), up - most};
 }
 
-// add_words: whole words of inputs, at least one, whose zero point is 0 and x_shift at most
-// WORD_SHIFT. Four inputs that are 0 change nothing, and are skipped.
+// add_words: whole words of inputs, at least one, whose zero point is 0, and g and x at addresses
+// of words. An input times `unit` is e * x, 16 - shift + 16 bits up: 16 bits of the dither decide,
+// and all fits 32 bits; the sum's upper half is what g gets. Four inputs that are 0 change nothing,
+// and are skipped.
+static bool fits_words(int32_t e, int32_t shift) {
+    uint32_t size = (uint32_t)(e < 0 ? -e : e);
+    return shift <= LONGEST_SHIFT && __builtin_clz(size) > LONGEST_SHIFT - shift + 16 - INPUT_SHIFT;
+}
+
+static int32_t unit_of(int32_t e, int32_t shift) {
+    return (int32_t)((uint32_t)e << (LONGEST_SHIFT - shift + 16 - INPUT_SHIFT));
+}
+
 #ifdef __ARM_FEATURE_DSP
 
-#define ADD_ONE(number, to)                                                                        \
-    number "\n\t"                                                                                  \
-           "smlal %[low], %[high], %[e], %[value]\n\t"                                             \
-           "ssat %[high], #16, %[high]\n\t"                                                        \
-           "strh %[high], " to "\n\t"
+#define ADD_TWO(half, pair)                                                                        \
+    "lsr %[first], %[u], #16\n\t"                                                                  \
+    "add %[u], %[u], %[step]\n\t"                                                                  \
+    "lsr %[second], %[u], #16\n\t"                                                                 \
+    "add %[u], %[u], %[step]\n\t"                                                                  \
+    "smlaw" half " %[first], %[unit], %[even], %[first]\n\t"                                       \
+    "smlaw" half " %[second], %[unit], %[odd], %[second]\n\t"                                      \
+    "pkhtb %[first], %[second], %[first], asr #16\n\t"                                             \
+    "qadd16 " pair ", " pair ", %[first]\n\t"
 
-// By hand, as it takes all fourteen registers: compilers would load constants again and again.
-static void add_words(int16_t *g, uint32_t u, factors_t factors, const uint8_t *x, int32_t words) {
-    int32_t word, value, low, high;
+// By hand, as compilers would load constants again and again.
+static void add_words(int16_t *g, uint32_t u, int32_t unit, const uint8_t *x, int32_t words) {
+    int32_t even, odd, first, second, pair0, pair1;
     __asm__ volatile(
         "1:\n\t"
-        "ldr %[word], [%[x]], #4\n\t"
-        "cmp %[word], #0\n\t"
-        "beq 2f\n\t"
-        "lsr %[value], %[word], #24\n\t"
-        "lsl %[value], %[value], %[shift]\n\t"
-        "ldrsh %[high], [%[g], #6]\n\t" ADD_ONE(
-            "add %[low], %[u], %[three]",
-            "[%[g], #6]") "lsl %[word], %[word], %[shift]\n\t"
-                          "and %[value], %[mask], %[word], lsr #8\n\t"
-                          "ldrsh %[high], [%[g], #2]\n\t" ADD_ONE(
-                              "add %[low], %[u], %[one]",
-                              "[%[g], #2]") "and %[value], %[mask], %[word], lsr #16\n\t"
-                                            "ldrsh %[high], [%[g], #4]\n\t" ADD_ONE(
-                                                "add %[low], %[u], %[two]",
-                                                "[%[g], #4]") "and %[value], %[mask], %[word]\n\t"
-                                                              "ldrsh %[high], [%[g]]\n\t" ADD_ONE(
-                                                                  "mov %[low], %[u]",
-                                                                  "[%[g]], #8") "add %[u], %[u], "
-                                                                                "%[one]\n\t"
-                                                                                "add %[u], %[u], "
-                                                                                "%[three]\n\t"
-                                                                                "cmp %[g], "
-                                                                                "%[end]\n\t"
-                                                                                "bcc 1b\n\t"
-                                                                                "b 3f\n"
-                                                                                "2:\n\t"
-                                                                                "add %[g], %[g], "
-                                                                                "#8\n\t"
-                                                                                "add %[u], %[u], "
-                                                                                "%[one]\n\t"
-                                                                                "add %[u], %[u], "
-                                                                                "%[three]\n\t"
-                                                                                "cmp %[g], "
-                                                                                "%[end]\n\t"
-                                                                                "bcc 1b\n"
-                                                                                "3:"
-        : [word] "=&r"(word), [value] "=&r"(value), [low] "=&r"(low), [high] "=&r"(high),
-          [g] "+r"(g), [u] "+r"(u), [x] "+r"(x)
-        : [e] "r"(factors.e), [shift] "r"(factors.x_shift), [mask] "r"(0xffu << factors.x_shift),
-          [one] "r"(KG_DITHER_STEP), [two] "r"(2u * KG_DITHER_STEP),
-          [three] "r"(3u * KG_DITHER_STEP), [end] "r"(g + 4 * words)
+        "ldr %[even], [%[x]], #4\n\t"
+        "cbz %[even], 2f\n\t"
+        "ldrd %[pair0], %[pair1], [%[g]]\n\t"
+        "and %[odd], %[mask], %[even], lsr #1\n\t"
+        "and %[even], %[mask], %[even], lsl #7\n\t"  //
+        ADD_TWO("b", "%[pair0]") ADD_TWO("t", "%[pair1]") "strd %[pair0], %[pair1], [%[g]], #8\n\t"
+                                                          "cmp %[g], %[end]\n\t"
+                                                          "bcc 1b\n\t"
+                                                          "b 3f\n"
+                                                          "2:\n\t"
+                                                          "add %[g], %[g], #8\n\t"
+                                                          "add %[u], %[u], %[step], lsl #2\n\t"
+                                                          "cmp %[g], %[end]\n\t"
+                                                          "bcc 1b\n"
+                                                          "3:"
+        : [even] "=&l"(even), [odd] "=&r"(odd), [first] "=&r"(first), [second] "=&r"(second),
+          [pair0] "=&r"(pair0), [pair1] "=&r"(pair1), [g] "+r"(g), [u] "+r"(u), [x] "+r"(x)
+        : [unit] "r"(unit), [mask] "r"(0x00ff00ffu << INPUT_SHIFT), [step] "r"(KG_DITHER_STEP),
+          [end] "r"(g + 4 * words)
         : "cc", "memory");
 }
 
 #else
 
-static void add_words(int16_t *g, uint32_t u, factors_t factors, const uint8_t *x, int32_t words) {
+static void add_words(int16_t *g, uint32_t u, int32_t unit, const uint8_t *x, int32_t words) {
     for (int32_t k = 0; k < 4 * words; k++, u += KG_DITHER_STEP) {
-        g[k] = add_product(g[k], u, factors.e, (int32_t)((uint32_t)x[k] << factors.x_shift));
+        int32_t input = x[k] << INPUT_SHIFT;
+        int32_t sum = (int32_t)(u >> 16) + (int32_t)((int64_t)unit * input >> 16);
+        g[k] = kg_ssat_half(g[k] + (sum >> 16));
     }
 }
 
@@ -152,12 +150,13 @@ void kg_best_u8_add_outer_dsp(const kg_parameter_u8_t *p, const kg_training_t *t
     int32_t columns = p->matrix.columns;
     int32_t zero = p->quant->x_zero;
     uint32_t u = row_dither(p, training, row);
-    factors_t factors = factors_of(e, p->state->g_shift + fraction);
+    int32_t shift = p->state->g_shift + fraction;
     int32_t k = 0;
-    if (zero == 0 && factors.x_shift <= WORD_SHIFT && columns >= 4) {
-        add_words(g, u, factors, x, columns / 4);
+    if (zero == 0 && columns >= 4 && fits_words(e, shift) &&
+        (((uintptr_t)g | (uintptr_t)x) & 3) == 0) {
+        add_words(g, u, unit_of(e, shift), x, columns / 4);
         k = columns & ~3;
         u += (uint32_t)k * KG_DITHER_STEP;
     }
-    add_bytes(g + k, u, factors, x + k, columns - k, zero);
+    add_bytes(g + k, u, factors_of(e, shift), x + k, columns - k, zero);
 }

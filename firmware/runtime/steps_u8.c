@@ -126,10 +126,26 @@ void kg_step_max_pool_u8(const void *args, kg_training_t *training) {
     kg_max_pool_u8_forward(a->dims, a->x, a->y, a->argmax);
 }
 
+void kg_max_pool_backward_kept(const kg_max_pool_backward_u8_t *a,
+                               kg_max_pool_u8_backward_fn *kernel) {
+    kg_pool_dims_t dims = *a->dims;
+    int32_t above = dims.out_height * dims.out_width;
+    int32_t below = dims.in_height * dims.in_width;
+    if (a->kept == NULL) {
+        kernel(&dims, a->e, a->argmax, a->dx);
+        return;
+    }
+    dims.channels = 1;
+    for (int32_t j = 0; j < a->kept->count; j++) {
+        int32_t channel = a->kept->rows[j].row;
+        const uint8_t *argmax = a->argmax + channel * above;
+        kernel(&dims, a->e + channel * above, argmax, a->dx + channel * below);
+    }
+}
+
 void kg_step_max_pool_backward_u8(const void *args, kg_training_t *training) {
-    const kg_max_pool_backward_u8_t *a = args;
     (void)training;
-    kg_max_pool_u8_backward(a->dims, a->e, a->argmax, a->dx);
+    kg_max_pool_backward_kept(args, kg_max_pool_u8_backward);
 }
 
 void kg_step_average_pool_u8(const void *args, kg_training_t *training) {

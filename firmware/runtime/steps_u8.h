@@ -142,11 +142,18 @@ void kg_step_max_pool_u8_dsp(const void *args, kg_training_t *training);
 typedef struct {
     const kg_pool_dims_t *dims;
     const uint8_t *e, *argmax;
+    const kg_kept_t *kept;  // channels of dx that are written
     uint8_t *dx;
 } kg_max_pool_backward_u8_t;
 void kg_step_max_pool_backward_u8(const void *args, kg_training_t *training);
 void kg_step_max_pool_backward_u8_host(const void *args, kg_training_t *training);
 void kg_step_max_pool_backward_u8_dsp(const void *args, kg_training_t *training);
+
+// What these have in common: `kernel` once for all channels, or for each that is kept.
+typedef void kg_max_pool_u8_backward_fn(const kg_pool_dims_t *dims, const uint8_t *e,
+                                        const uint8_t *argmax, uint8_t *dx);
+void kg_max_pool_backward_kept(const kg_max_pool_backward_u8_t *a,
+                               kg_max_pool_u8_backward_fn *kernel);
 
 typedef struct {
     const kg_pool_dims_t *dims;

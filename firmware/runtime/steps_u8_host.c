@@ -9,7 +9,6 @@ void kg_step_max_pool_u8_host(const void *args, kg_training_t *training) {
 }
 
 void kg_step_max_pool_backward_u8_host(const void *args, kg_training_t *training) {
-    const kg_max_pool_backward_u8_t *a = args;
     (void)training;
-    kg_max_pool_u8_backward_host(a->dims, a->e, a->argmax, a->dx);
+    kg_max_pool_backward_kept(args, kg_max_pool_u8_backward_host);
 }

@@ -16,7 +16,7 @@ from kilograd.recipes import GRADIENT_BITS, find_recipe
 from kilograd.types import DENSE, Address, Array, Buffer, Record, Sparsity, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -47,6 +47,19 @@ class Error:
     masked: bool
 
 
+@dataclass(frozen=True)
+class Pooled:
+    """
+    An error behind a pool that holds all errors before it: rows may be ranked by it.
+
+    `add_step` adds the step before the pool, for the rows in a list of kept ones.
+    """
+
+    error: Error
+    count: int
+    add_step: Callable[[str | None], None]
+
+
 @dataclass
 class Lowering:
     """A program in the making."""
@@ -68,6 +81,7 @@ class Lowering:
     update: list[Step] = field(default_factory=list)
     refresh: list[Step] = field(default_factory=list)
     errors: defaultdict[str, list[Error]] = field(default_factory=lambda: defaultdict(list))
+    pooled: dict[str, Pooled] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Learn who makes and who reads each tensor, and where errors must flow."""

@@ -61,13 +61,14 @@ def add(kind: str, variant: str, g: Array, state: State, quant: ConvQuant, *argu
 
 @VARIANTS
 @pytest.mark.parametrize("columns", [1, 7, 64, 150])
-@pytest.mark.parametrize("shift", [0, 1, 6, 15, 16, 24])
-def test_gradients_are_rounded_at_random_and_saturate(variant: str, columns: int, shift: int) -> None:
+@pytest.mark.parametrize("shift", [0, 1, 2, 6, 9, 10, 15, 16, 17, 24])
+@pytest.mark.parametrize("x_zero", [0, 17, 255])
+def test_gradients_are_rounded_at_random_and_saturate(variant: str, columns: int, shift: int, x_zero: int) -> None:
     """A shift of 0 has no random bits, a large one nothing else."""
     rng = np.random.default_rng(columns + shift)
     g = rng.integers(-32768, 32768, (ROWS, columns), np.int16)
     x = rng.integers(0, 256, columns, np.uint8)
-    quant = ConvQuant(x_zero=int(rng.choice([0, 17, 255])))
+    quant = ConvQuant(x_zero=x_zero)
     for fraction in (0, 3) if shift >= 3 else (0,):
         state = State(1.0, shift - fraction, 0)
         sums = rng.integers(-(1 << 24), 1 << 24, columns, np.int32)

@@ -67,6 +67,39 @@ def test_uint8_counts_kept_rows_exactly(place: tuple[str, str | None], op: str, 
             assert largest == np.abs(sums * on).max()
 
 
+FEW = (
+    "same",
+    "stride 2, odd map",
+    "strides differ",
+    "five wide",
+    "kernel larger than the map",
+    "pointwise",
+    "large map",
+)
+
+
+@VARIANTS
+@pytest.mark.parametrize("shape", FEW)
+@pytest.mark.parametrize("share", [0.01, 0.15])
+def test_uint8_is_exact_with_few_errors(place: tuple[str, str | None], shape: str, share: float) -> None:
+    """Kernels may take errors one by one where nearly all are zero; every factor and mask means the same then."""
+    window, kernels = conv.SHAPES[shape], Weighted("conv2d", *place)
+    x, w, _, e, quant = conv.case_u8(window, seed=5)
+    rng = np.random.default_rng(5)
+    e = np.where(rng.random(window.y_shape) < share, rng.integers(0, 256, window.y_shape), 128).astype(np.uint8)
+    e[0, 0, 0], e[-1, -1, -1] = 0, 255
+    e_real, w_real = centred(e, 128), centred(w, quant.w_zero)
+    every = np.arange(window.out_channels)
+    for rows, factors, fraction in [(every, np.where(every % 2, 9, 256), FRACTION), (every[-1:], every[:1] + 1, 0)]:
+        exact = conv.input_gradient(window, weighted_errors(e_real, rows, factors), w_real)
+        sums = round_half_up(exact, fraction)
+        for mask in (None, x):
+            on = np.full(window.x_shape, fill_value=True) if mask is None else mask > quant.x_zero
+            dx, largest = kernels.input_gradient(window, e, w, mask, quant, kept_rows(rows, factors, fraction))
+            np.testing.assert_array_equal(dx, np.where(on, to_error(sums, quant.backward), 128))
+            assert largest == np.abs(sums * on).max()
+
+
 @VARIANTS_F32
 @ALL_CASES
 def test_float32_counts_kept_rows_in_the_order_of_the_contract(

@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from kilograd.data import load_dataset
+from kilograd.graph import make_graph
 from kilograd.lower import Settings
 from kilograd.platforms.board import load_board
 from kilograd.schedule import make_schedule, train
 from kilograd.state import read_array, split_state
 from kilograd.types import DENSE, Sparsity
+from kilograd.zoo import _layers as layers
 from oracle_select import SparseOracle
 from test_training_step import BATCH, SEED, check_paper_layer, differing, model
 from twins import PLAIN, digits, samples_for, some
@@ -166,6 +168,31 @@ def test_a_dense_program_has_nothing_of_it(twins: Twins) -> None:
     steps_of = [[(step.layer, step.role) for step in program.phases["backward"]] for program in (dense, sparse)]
     assert steps_of[0] == [step for step in steps_of[1] if step[1] != "selection"]
     assert len(sparse.buffers) - len(dense.buffers) == 3 * 3
+
+
+def pooled_steps(twins: Twins, kernel: int, configuration: str) -> list[tuple[str, str]]:
+    """Return the backward steps of a convolution, and of the pool behind it, whose stride is 2."""
+    rng = np.random.default_rng(1)
+    pool = layers.max_pool("pool", "conv", 2)
+    nodes = [
+        layers.conv2d(rng, "conv", "input", (1, 6), 3, pad=1, relu=True),
+        replace(
+            pool, attributes={**pool.attributes, "kernel": (kernel, kernel), "pads": (0, 0, kernel - 2, kernel - 2)}
+        ),
+        layers.flatten("features", "pool"),
+        layers.linear(rng, "fc", "features", (96, 10)),
+    ]
+    twin = twins.get(make_graph(f"pooled_{kernel}", (1, 8, 8), nodes), configuration, sparsity=PROPORTIONAL)
+    return [(step.layer, step.role) for step in twin.program.phases["backward"] if step.layer in {"conv", "pool"}]
+
+
+def test_only_errors_of_kept_rows_go_through_a_pool(twins: Twins) -> None:
+    """Rows are ranked behind a pool where that gives the same norms: no window shares an element, sums are integers."""
+    select, route = ("conv", "selection"), ("pool", "input gradient")
+
+    assert pooled_steps(twins, 2, "uint8")[:2] == [select, route]
+    assert pooled_steps(twins, 3, "uint8")[:2] == [route, select]
+    assert pooled_steps(twins, 2, "float32")[:2] == [route, select]
 
 
 def test_float32_and_uint8_learn_with_a_tenth_of_the_rows(twins: Twins) -> None:

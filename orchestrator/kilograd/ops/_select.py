@@ -13,7 +13,20 @@ if TYPE_CHECKING:
 
 
 def select_rows(node: Node, low: Lowering, error: Error) -> str | None:
-    """Add the selection step of a sparse layer, and return the buffer of its list; None where the layer is dense."""
+    """
+    Add the selection step of a sparse layer, and return the buffer of its list; None where the layer is dense.
+
+    Where a pool has put off its backward step, rows are ranked by the error behind it, and only theirs goes on.
+    """
+    pooled = low.pooled.pop(low.source(node.output), None)
+    if pooled is None:
+        return _select(node, low, error, low.count(node.output))
+    kept = _select(node, low, pooled.error, pooled.count)
+    pooled.add_step(kept)
+    return kept
+
+
+def _select(node: Node, low: Lowering, error: Error, count: int) -> str | None:
     if not low.is_sparse(node):
         return None
     rows, suffix = low.weights(node).weight.shape[0], low.suffix(node)
@@ -21,7 +34,7 @@ def select_rows(node: Node, low: Lowering, error: Error) -> str | None:
     scratch = [low.feature(f"{node.name}_norms", "int32_t", rows)]
     how: dict[str, Value] = {
         "rows": rows,
-        "positions": low.count(node.output) // rows,
+        "positions": count // rows,
         "stream": low.stream(),
         "lambda_min": low.sparsity.lambda_min,
         "lambda_max": low.sparsity.lambda_max,

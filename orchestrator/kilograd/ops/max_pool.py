@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kilograd.lowering import Error
+from kilograd.lowering import Error, Pooled
 from kilograd.ops import _checks, _window
 from kilograd.types import Address, Array, Record
 
@@ -52,18 +52,40 @@ def forward_steps(node: Node, low: Lowering) -> None:
 
 def backward_steps(node: Node, low: Lowering, error: Error) -> None:
     """Route the error to the winners; its scale stays, and what was masked behind the pool is masked before it."""
-    suffix, source = low.suffix(node), low.source(node.inputs[0])
-    argmax = f"{node.name}_argmax"
+    source = low.source(node.inputs[0])
     below = Error(low.error_buffer(node, source), error.scale, error.factor, error.masked)
-    args: dict[str, Value] = {
-        "dims": Address(f"{node.name}_dims"),
-        "e": Array(error.buffer),
-        "argmax": Array(argmax),
-        "dx": Array(below.buffer),
-    }
+    low.errors[source].append(below)
+    if _waits(node, low, below):
+        low.pooled[source] = Pooled(
+            error, low.count(node.output), lambda kept: _add_step(node, low, error, below, kept)
+        )
+    else:
+        _add_step(node, low, error, below, None)
+
+
+def _waits(node: Node, low: Lowering, below: Error) -> bool:
+    """
+    Tell whether the step can wait for the selection of a sparse layer right before the pool.
+
+    The layer's norms must be the same behind the pool. Windows that do not overlap keep every error, and integers have
+    the same sum in any order.
+    """
+    source = low.source(node.inputs[0])
+    layer, shape = low.producer.get(source), _window.window(node)
+    apart = all(kernel <= stride for kernel, stride in zip(shape.kernel, shape.stride, strict=True))
+    whole = low.readers[source] == 1 and (below.masked or not low.rectified(source))
+    sparse = layer is not None and layer.weight is not None and low.is_sparse(layer)
+    return low.suffix(node) == "u8" and apart and whole and sparse
+
+
+def _add_step(node: Node, low: Lowering, error: Error, below: Error, kept: str | None) -> None:
+    suffix, argmax = low.suffix(node), f"{node.name}_argmax"
+    args: dict[str, Value] = {"dims": Address(f"{node.name}_dims"), "e": Array(error.buffer), "argmax": Array(argmax)}
+    if suffix == "u8":
+        args["kept"] = Array(kept) if kept else None
+    args["dx"] = Array(below.buffer)
     record = Record(f"{node.name}_backward", f"kg_max_pool_backward_{suffix}_t", args)
     low.step(
         low.backward, node, "input gradient", f"max_pool_backward_{suffix}", record,
-        reads=[error.buffer, argmax], writes=[below.buffer],
+        reads=[error.buffer, argmax, *([kept] if kept else [])], writes=[below.buffer],
     )  # fmt: skip
-    low.errors[source].append(below)

@@ -253,6 +253,7 @@ static const kg_max_pool_backward_u8_t pool_backward = {
     .dims = &pool_dims,
     .e = t_pool_error,
     .argmax = t_pool_argmax,
+    .kept = NULL,
     .dx = t_conv_error,
 };
 
@@ -340,7 +341,7 @@ static const kg_region_t state[14] = {
 
 const kg_model_t kg_model = {
     .name = "tiny_uint8_best",
-    .id = 0x6a406787u,
+    .id = 0xe69e5d09u,
     .phases = {
         {forward_steps, 4},
         {backward_steps, 5},
