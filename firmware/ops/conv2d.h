@@ -85,11 +85,14 @@ int32_t kg_conv2d_u8_input_gradient_dsp(const kg_conv_dims_t *dims, const uint8_
                                         uint8_t *dx, void *scratch);
 
 // A weight gradient that has a _prepare wants it once per sample, before the rows of any channels
-// in any order, with the same scratch, untouched in between.
+// in any order, with the same scratch, untouched in between. rows: how many are about to come;
+// another number costs time only.
 void kg_conv2d_u8_weight_gradient_host_prepare(const kg_conv_dims_t *dims, const uint8_t *x,
-                                               const kg_conv_quant_t *quant, void *scratch);
+                                               const kg_conv_quant_t *quant, int32_t rows,
+                                               void *scratch);
 void kg_conv2d_u8_weight_gradient_dsp_prepare(const kg_conv_dims_t *dims, const uint8_t *x,
-                                              const kg_conv_quant_t *quant, void *scratch);
+                                              const kg_conv_quant_t *quant, int32_t rows,
+                                              void *scratch);
 void kg_conv2d_f32_weight_gradient_host_prepare(const kg_conv_dims_t *dims, const float *x,
                                                 void *scratch);
 

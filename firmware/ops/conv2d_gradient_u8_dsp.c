@@ -11,10 +11,12 @@
 #include "ops/gather_dsp.h"
 #include "ops/pairs_dsp.h"
 #include "ops/scatter_dsp.h"
+#include "ops/square_rows_dsp.h"
 
 #define LARGEST_BYTES 32768  // of packed maps: larger ones are left to plain C
 #define EIGHT (2 * KG_QUAD)  // sums that are made together
 #define MOST_ERRORS 256      // of one list: 256 * 128 <= KG_PAIR_LIMIT
+#define FEW_ROWS 2           // not worth packing
 
 // Where things are in scratch, and the sizes of packed maps.
 typedef struct {
@@ -23,6 +25,8 @@ typedef struct {
     size_t group_bytes;
     size_t bytes;      // of all scratch
     int32_t capacity;  // errors of one list
+    int32_t pitch;     // of maps that are not packed; 0: no such maps
+    int32_t *is_packed;
     kg_tap_t *taps;
     uint32_t *packed;
 } plan_t;
@@ -36,9 +40,14 @@ static plan_t plan_of(const kg_conv_dims_t *dims, void *scratch) {
     plan.group_bytes = (size_t)(plan.width * plan.height * plan.pairs) * sizeof(uint32_t);
     plan.capacity = dims->out_height * dims->out_width;
     plan.capacity = plan.capacity < MOST_ERRORS ? plan.capacity : MOST_ERRORS;
-    plan.taps = scratch;
+    plan.pitch = kg_square_pitch(dims, plan.width);
+    if ((size_t)(plan.pitch * plan.height * kg_conv_group_inputs(dims)) > plan.group_bytes) {
+        plan.pitch = 0;
+    }
+    plan.is_packed = scratch;
+    plan.taps = (kg_tap_t *)scratch + 1;
     plan.packed = (uint32_t *)(plan.taps + plan.capacity + 1);
-    plan.bytes = (size_t)(plan.capacity + 1) * sizeof(kg_tap_t) + plan.group_bytes +
+    plan.bytes = (size_t)(plan.capacity + 2) * sizeof(kg_tap_t) + plan.group_bytes +
                  (KG_QUAD - 1) * sizeof(uint32_t);
     return plan;
 }
@@ -95,11 +104,24 @@ static void pack_group(const kg_conv_dims_t *dims, const plan_t *plan, const uin
     }
 }
 
+// Makes the maps of one group ready for `rows` rows.
+static void prepare_group(const kg_conv_dims_t *dims, const plan_t *plan, const uint8_t *x,
+                          int32_t zero, int32_t rows) {
+    bool alone = kg_conv_group_inputs(dims) == 1;
+    *plan->is_packed = plan->pitch == 0 || (rows > FEW_ROWS && !alone);
+    if (*plan->is_packed) {
+        pack_group(dims, plan, x, zero);
+    } else {
+        kg_square_pad(dims, x, zero, plan->height, plan->pitch, (uint8_t *)plan->packed);
+    }
+}
+
 void kg_conv2d_u8_weight_gradient_dsp_prepare(const kg_conv_dims_t *dims, const uint8_t *x,
-                                              const kg_conv_quant_t *quant, void *scratch) {
+                                              const kg_conv_quant_t *quant, int32_t rows,
+                                              void *scratch) {
     plan_t plan = plan_of(dims, scratch);
     if (dims->groups == 1 && !is_large(&plan)) {
-        pack_group(dims, &plan, x, quant->x_zero);
+        prepare_group(dims, &plan, x, quant->x_zero, rows);
     }
 }
 
@@ -111,9 +133,10 @@ typedef struct {
 // tap (0, 0).
 static kg_errors_t list_errors(const kg_conv_dims_t *dims, const plan_t *plan, const uint8_t *e,
                                position_t *at) {
-    int32_t pixel = plan->pairs * (int32_t)sizeof(uint32_t);
+    int32_t pixel = *plan->is_packed ? plan->pairs * (int32_t)sizeof(uint32_t) : 1;
     int32_t step = dims->stride_width * pixel;
-    int32_t row_step = dims->stride_height * plan->width * pixel;
+    int32_t width = *plan->is_packed ? plan->width * pixel : plan->pitch;
+    int32_t row_step = dims->stride_height * width;
     kg_errors_t errors = {plan->taps, 0};
     while (at->r < dims->out_height) {
         int32_t count = dims->out_width - at->c;
@@ -131,7 +154,21 @@ static kg_errors_t list_errors(const kg_conv_dims_t *dims, const plan_t *plan, c
     return errors;
 }
 
-// Adds the products of the listed errors to the weights' row: for each row of taps, sums come as
+// Adds the products of the listed errors to the weights' row, from maps that are not packed.
+static void add_squares(const kg_conv_dims_t *dims, const plan_t *plan, kg_errors_t errors,
+                        int32_t zero, int32_t *row) {
+    const uint8_t *map = (const uint8_t *)plan->packed;
+    *errors.end = (kg_tap_t){0, 0};
+    for (int32_t i = 0; i < kg_conv_group_inputs(dims); i++, map += plan->height * plan->pitch) {
+        for (int32_t *end = row + 9, *to = row; to < end; to++) {
+            *to -= zero * errors.total;
+        }
+        kg_square_dot(plan->taps, map, plan->pitch, row);
+        row += 9;
+    }
+}
+
+// The same from packed maps: for each row of taps, sums come as
 // (v, i), in eights, and go to (i, u, v).
 static void add_errors(const kg_conv_dims_t *dims, const plan_t *plan, kg_errors_t errors,
                        int32_t zero, int32_t *row) {
@@ -174,14 +211,17 @@ void kg_conv2d_u8_weight_gradient_dsp(const kg_conv_dims_t *dims, const uint8_t 
     }
     if (dims->groups > 1) {
         int32_t group = channel / kg_conv_group_outputs(dims);
-        pack_group(dims, &plan, x + group * ins * dims->in_height * dims->in_width, quant->x_zero);
+        x += group * ins * dims->in_height * dims->in_width;
+        prepare_group(dims, &plan, x, quant->x_zero, 1);
     }
     memset(row, 0, (size_t)kg_conv_columns(dims) * sizeof *row);
     e += channel * dims->out_height * dims->out_width;
     for (position_t at = {0, 0}; at.r < dims->out_height;) {
         kg_errors_t errors = list_errors(dims, &plan, e, &at);
-        if (errors.end > plan.taps) {
+        if (errors.end > plan.taps && *plan.is_packed) {
             add_errors(dims, &plan, errors, quant->x_zero, row);
+        } else if (errors.end > plan.taps) {
+            add_squares(dims, &plan, errors, quant->x_zero, row);
         }
     }
 }

@@ -55,10 +55,12 @@ size_t kg_conv2d_u8_weight_gradient_host_scratch_bytes(const kg_conv_dims_t *dim
 
 // Brings every group of x into the form of the rows' work.
 void kg_conv2d_u8_weight_gradient_host_prepare(const kg_conv_dims_t *dims, const uint8_t *x,
-                                               const kg_conv_quant_t *quant, void *scratch) {
+                                               const kg_conv_quant_t *quant, int32_t rows,
+                                               void *scratch) {
     int32_t count = kg_conv_group_inputs(dims) * dims->in_height * dims->in_width;
     kg_row_t work;
     float *x_real = (float *)scratch + kg_conv2d_host_row(dims, &work, scratch) / sizeof(float);
+    (void)rows;
     for (int32_t g = 0; g < dims->groups; g++) {
         kg_to_float(x + g * count, count, quant->x_zero, x_real);
         kg_conv2d_host_row_pixels(dims, g, x_real, &work);

@@ -114,6 +114,14 @@ static inline int32_t kg_smmla(int32_t a, int32_t b, int32_t sum) {
     return result;
 }
 
+// Copies four words, and moves both pointers behind them.
+static inline void kg_move_four(int32_t **to, const int32_t **from) {
+    __asm__ volatile("ldm %1!, {r0, r1, r2, r3}\n\tstm %0!, {r0, r1, r2, r3}"
+                     : "+r"(*to), "+r"(*from)
+                     :
+                     : "r0", "r1", "r2", "r3", "memory");
+}
+
 // Four times SMMLA, shift and USAT to a byte, in an order in which none waits for the one before.
 static inline void kg_scale_four(int32_t *values, int32_t multiplier, int32_t offset,
                                  int32_t shift) {
@@ -211,6 +219,14 @@ static inline uint32_t kg_umax16(uint32_t a, uint32_t b) {
 
 static inline int32_t kg_smmla(int32_t a, int32_t b, int32_t sum) {
     return sum + (int32_t)((int64_t)a * b >> 32);
+}
+
+static inline void kg_move_four(int32_t **to, const int32_t **from) {
+    int32_t words[4];
+    __builtin_memcpy(words, *from, sizeof words);
+    __builtin_memcpy(*to, words, sizeof words);
+    *from += 4;
+    *to += 4;
 }
 
 static inline void kg_scale_four(int32_t *values, int32_t multiplier, int32_t offset,

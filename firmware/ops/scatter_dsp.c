@@ -221,12 +221,8 @@ static void compact(const scatter_t *s) {
     int32_t *to = s->sums;
     for (int32_t h = 0; h < s->dims->in_height; h++, from += s->width - width) {
         const int32_t *end = from + width;
-        for (; end - from >= 4; from += 4, to += 4) {
-            int32_t sum0 = from[0], sum1 = from[1], sum2 = from[2], sum3 = from[3];
-            to[0] = sum0;
-            to[1] = sum1;
-            to[2] = sum2;
-            to[3] = sum3;
+        while (end - from >= 4) {
+            kg_move_four(&to, &from);
         }
         while (from < end) {
             *to++ = *from++;

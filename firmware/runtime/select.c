@@ -2,6 +2,7 @@
 // Selection of rows: whole numbers only, but for the loss and the norms of float32 errors.
 #include "runtime/select.h"
 
+#include "ops/error.h"
 #include "runtime/dither.h"
 #include "runtime/math.h"
 
@@ -163,11 +164,19 @@ static int overflows(const int32_t *norms, int32_t rows, int32_t keep) {
     return one * most + total * LEAST_FACTOR > limit;
 }
 
+// A row of one error needs no call.
+static void sum_rows_u8(const kg_select_u8_t *a) {
+    int32_t positions = a->how.positions;
+    const uint8_t *e = a->e;
+    for (int32_t j = 0; j < a->how.rows; j++, e += positions) {
+        int32_t error = *e - KG_ERROR_ZERO;
+        a->how.norms[j] = positions > 1 ? a->norm(e, positions) : error < 0 ? -error : error;
+    }
+}
+
 void kg_step_select_u8(const void *args, kg_training_t *training) {
     const kg_select_u8_t *a = args;
-    for (int32_t j = 0; j < a->how.rows; j++) {
-        a->how.norms[j] = a->norm(a->e + j * a->how.positions, a->how.positions);
-    }
+    sum_rows_u8(a);
     int32_t keep = rows_to_keep(&a->how, training);
     if (a->how.choose == kg_select_proportional && overflows(a->how.norms, a->how.rows, keep)) {
         keep = a->how.rows;

@@ -56,10 +56,11 @@ void kg_step_row_gradient_u8(const void *args, kg_training_t *training) {
     const kg_parameter_u8_t *p = a->parameter;
     int32_t positions = a->dims->out_height * a->dims->out_width;
     int32_t fraction = kg_kept_fraction(a->kept);
+    int32_t rows = kg_kept_count(a->kept, p->matrix.rows);
     if (a->prepare != NULL) {
-        a->prepare(a->dims, a->x, p->quant, a->scratch);
+        a->prepare(a->dims, a->x, p->quant, rows, a->scratch);
     }
-    for (int32_t j = 0; j < kg_kept_count(a->kept, p->matrix.rows); j++) {
+    for (int32_t j = 0; j < rows; j++) {
         kg_kept_row_t kept = kg_kept_at(a->kept, j);
         int any;
         int32_t sum = error_sum(a->e + kept.row * positions, positions, &any);

@@ -41,7 +41,7 @@ typedef void kg_weight_gradient_u8_fn(const kg_conv_dims_t *dims, const uint8_t 
                                       const uint8_t *e, const kg_conv_quant_t *quant,
                                       int32_t channel, int32_t *row, void *scratch);
 typedef void kg_prepare_u8_fn(const kg_conv_dims_t *dims, const uint8_t *x,
-                              const kg_conv_quant_t *quant, void *scratch);
+                              const kg_conv_quant_t *quant, int32_t rows, void *scratch);
 typedef int32_t kg_input_gradient_u8_fn(const kg_conv_dims_t *dims, const uint8_t *e,
                                         const kg_kept_t *kept, const uint8_t *w,
                                         const kg_conv_quant_t *quant, const uint8_t *mask,

@@ -232,10 +232,12 @@ class Weighted:
         name = self._name(dtype, "weight_gradient")
         extra = () if quant is None else (quant,)
         scratch = self._scratch(name, window)
+        chosen = range(window.out_channels) if channels is None else channels
         if hasattr(library(), f"{name}_prepare"):
-            self._call(f"{name}_prepare", window.conv(), x, *extra, scratch)
+            expected = () if quant is None else (len(chosen),)
+            self._call(f"{name}_prepare", window.conv(), x, *extra, *expected, scratch)
         rows = []
-        for channel in range(window.out_channels) if channels is None else channels:
+        for channel in chosen:
             row = Output(window.w_shape[1:], kind)
             self._call(name, window.conv(), x, e, *extra, channel, row, scratch)
             rows.append(row.array)
