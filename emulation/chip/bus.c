@@ -9,7 +9,7 @@ static uint32_t cycles_of_fetch(const kg_chip_t *chip, uint32_t pc) {
     for (size_t i = 0; i < chip->region_count; i++) {
         const kg_region_t *region = &chip->regions[i];
         if (pc - region->base < region->size) {
-            return region->fetch;
+            return region->how.fetch;
         }
     }
     return 0;

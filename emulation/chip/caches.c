@@ -39,8 +39,16 @@ void kg_free_caches(kg_chip_t *chip) {
     }
 }
 
+// A data cache may be filled from this memory at a pace of its own.
+static uint32_t time_of_fill(const kg_region_t *region, const kg_cache_t *cache, bool follows) {
+    if (region->how.fill != 0 && cache == &region->chip->caches[region->how.data[0] - 1]) {
+        return follows ? region->how.fill_next : region->how.fill;
+    }
+    return follows ? cache->how.fill_next : cache->how.fill;
+}
+
 // The lines of a set stand in the order of their last use. Returns the cycles that are waited.
-static uint32_t find_line(kg_cache_t *cache, uint32_t line) {
+static uint32_t find_line(const kg_region_t *region, kg_cache_t *cache, uint32_t line) {
     const kg_lines_t *how = &cache->how;
     uint32_t *set = cache->lines + (size_t)(line & (how->sets - 1)) * how->ways;
     uint32_t moved = set[0];
@@ -58,15 +66,15 @@ static uint32_t find_line(kg_cache_t *cache, uint32_t line) {
     }
     bool follows = line == cache->filled + 1;
     cache->filled = line;
-    return follows ? how->fill_next : how->fill;
+    return time_of_fill(region, cache, follows);
 }
 
-static uint32_t touch(kg_cache_t *cache, uint32_t line) {
+static uint32_t touch(const kg_region_t *region, kg_cache_t *cache, uint32_t line) {
     if (line == cache->last) {
         return 0;
     }
     cache->last = line;
-    return find_line(cache, line);
+    return find_line(region, cache, line);
 }
 
 static kg_cache_t *cache_for(kg_chip_t *chip, const uint8_t *choices) {
@@ -80,13 +88,13 @@ static kg_cache_t *cache_for(kg_chip_t *chip, const uint8_t *choices) {
 // What the fetch of a block waits, and its loads of constants that lie between code.
 uint32_t kg_fetch(kg_chip_t *chip, const kg_block_t *block) {
     const kg_region_t *region = &chip->regions[block->region - 1];
-    kg_cache_t *cache = cache_for(chip, region->code);
+    kg_cache_t *cache = cache_for(chip, region->how.code);
     uint32_t waits = 0;
     if (cache != NULL) {
         uint32_t shift = cache->how.line_shift;
         uint32_t last = (block->span.end - 1) >> shift;
         for (uint32_t line = block->span.pc >> shift; line <= last; line++) {
-            waits += touch(cache, line);
+            waits += touch(region, cache, line);
         }
     }
     for (uint32_t i = 0; i < block->literal_count; i++) {
@@ -96,8 +104,8 @@ uint32_t kg_fetch(kg_chip_t *chip, const kg_block_t *block) {
 }
 
 uint32_t kg_wait_for_data(const kg_region_t *region, uint32_t address) {
-    kg_cache_t *cache = cache_for(region->chip, region->data);
-    return cache == NULL ? 0 : touch(cache, address >> cache->how.line_shift);
+    kg_cache_t *cache = cache_for(region->chip, region->how.data);
+    return cache == NULL ? 0 : touch(region, cache, address >> cache->how.line_shift);
 }
 
 // Where a constant lies that an instruction loads relative to its own address.
@@ -133,13 +141,21 @@ static uint64_t on_read(uc_engine *uc, uint64_t offset, unsigned size, void *use
     return value;
 }
 
-bool kg_chip_time_memory(kg_chip_t *chip, uint32_t base, uint32_t size, const uint8_t *code,
-                         const uint8_t *data, uint8_t fetch) {
+// A cache takes the line of a store, too. Lines that go back meanwhile have a bus of their own.
+static void on_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t value, void *user) {
+    (void)uc;
+    const kg_data_t *data = user;
+    uint32_t address = data->base + (uint32_t)offset;
+    data->region->chip->state.cycles += kg_wait_for_data(data->region, address);
+    memcpy(data->bytes + offset, &value, size);
+}
+
+bool kg_chip_time_memory(kg_chip_t *chip, uint32_t base, uint32_t size, const kg_waits_t *how) {
     if (chip->region_count == KG_MEMORIES) {
         return false;
     }
     kg_region_t *region = &chip->regions[chip->region_count++];
-    *region = (kg_region_t){chip, base, size, {code[0], code[1]}, {data[0], data[1]}, fetch};
+    *region = (kg_region_t){chip, base, size, *how};
     return true;
 }
 
@@ -155,8 +171,10 @@ bool kg_chip_time_data(kg_chip_t *chip, uint32_t base, uint32_t size) {
         if (base - region->base < region->size) {
             kg_data_t *data = &chip->data[chip->data_count++];
             *data = (kg_data_t){region, base, size, memory->bytes + (base - memory->base)};
+            bool writable = memory->permissions & KG_ACCESS_WRITE;
             return uc_mem_unmap(chip->uc, base, size) == UC_ERR_OK &&
-                   uc_mmio_map(chip->uc, base, size, on_read, data, NULL, NULL) == UC_ERR_OK;
+                   uc_mmio_map(chip->uc, base, size, on_read, data, writable ? on_write : NULL,
+                               writable ? data : NULL) == UC_ERR_OK;
         }
     }
     return false;
@@ -175,7 +193,7 @@ bool kg_is_timed_data(const kg_chip_t *chip, uint32_t address) {
 uint8_t kg_region_of(const kg_chip_t *chip, uint32_t pc) {
     for (size_t i = 0; i < chip->region_count; i++) {
         const kg_region_t *region = &chip->regions[i];
-        if (pc - region->base < region->size && (region->code[0] | region->code[1]) != 0) {
+        if (pc - region->base < region->size && (region->how.code[0] | region->how.code[1]) != 0) {
             return (uint8_t)(i + 1);
         }
     }

@@ -180,14 +180,23 @@ KG_EXPORT bool kg_chip_add(kg_chip_t *chip, const char *model, uint32_t base, ui
 KG_EXPORT bool kg_chip_add_stub(kg_chip_t *chip, uint32_t base, uint32_t size,
                                 const uint32_t *offsets, const uint32_t *values, size_t count);
 
-// Add a cache or buffer; the first is number 1. Then say what serves code and data of a memory: two
-// numbers each, the second of which serves while the first is off; 0: no waiting. fetch: cycles
-// from one word of code to the next over a bus that data take, too; 0: that is no limit.
+// What serves code and data of a memory: two numbers of caches or buffers each, the second of which
+// serves while the first is off; 0: no waiting.
+typedef struct {
+    uint8_t code[2], data[2];
+    uint32_t
+        fetch;  // cycles from one word of code to the next over a bus that data take, too; or 0
+    uint32_t fill,
+        fill_next;  // of a line of the first for data, where it is not as that says; or 0
+} kg_waits_t;
+
+// Add a cache or buffer; the first is number 1. Then say what a memory waits for.
 KG_EXPORT bool kg_chip_add_cache(kg_chip_t *chip, const kg_lines_t *how);
 KG_EXPORT bool kg_chip_time_memory(kg_chip_t *chip, uint32_t base, uint32_t size,
-                                   const uint8_t *code, const uint8_t *data, uint8_t fetch);
+                                   const kg_waits_t *how);
 
-// Pages of such a memory that hold only data: their loads wait, too. (Constants between code do.)
+// Pages of such a memory that hold only data: their loads, and stores where it can be written,
+// wait, too. (Constants between code do.)
 KG_EXPORT bool kg_chip_time_data(kg_chip_t *chip, uint32_t base, uint32_t size);
 
 // Names of the models that kg_chip_add knows; NULL ends the list.

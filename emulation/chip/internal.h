@@ -110,15 +110,14 @@ typedef struct {
 typedef struct {
     kg_chip_t *chip;
     uint32_t base, size;
-    uint8_t code[2], data[2];
-    uint8_t fetch;
+    kg_waits_t how;
 } kg_region_t;
 
-// Part of such a memory that holds no code: its loads are seen.
+// Part of such a memory that holds no code: its loads and stores are seen.
 typedef struct {
     const kg_region_t *region;
     uint32_t base, size;
-    const uint8_t *bytes;
+    uint8_t *bytes;
 } kg_data_t;
 
 // The host's end of a UART.

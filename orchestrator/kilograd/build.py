@@ -35,7 +35,7 @@ class TooLargeError(CheckFailedError):
     """The linker found the board too small; `needed` has the bytes that "RAM" or "flash" would need."""
 
     def __init__(self, board: Board, needed: Mapping[str, int]) -> None:
-        available = {"RAM": board.ram.size, "flash": board.flash.size}
+        available = {name: memory.size for name, memory in _regions(board).values()}
         parts = (f"{name}: {size:,} bytes needed, {available[name]:,} available" for name, size in needed.items())
         message = f"the model is too large for {board.name}: {'; '.join(parts)}"
         super().__init__(message, "train fewer layers, choose a smaller model, or another board")
@@ -107,7 +107,11 @@ def linker_script(board: Board) -> str:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - this makes C, not HTML
     )
-    return environment.get_template("linker.ld.j2").render(board=board)
+    regions = _regions(board)
+    names = {memory: region for region, (_, memory) in regions.items()}
+    memories = {region: memory for region, (_, memory) in regions.items()}
+    places = {"code_region": names[board.code_memory], "tensor_region": names[board.tensor_memory]}
+    return environment.get_template("linker.ld.j2").render(board=board, memories=memories, **places)
 
 
 def _firmware() -> Path:
@@ -119,6 +123,10 @@ def _common_definitions() -> list[str]:
 
 
 def _board_definitions(board: Board) -> list[str]:
+    code, tensors = (
+        (memory.base, memory.size) if memory in board.ram_used[1:] else (0, 0)
+        for memory in (board.code_memory, board.tensor_memory)
+    )
     values: Mapping[str, int] = {
         "KG_CORE_HZ": board.clock_hz,
         "KG_UART_BASE": uart_of(board).base,
@@ -126,6 +134,10 @@ def _board_definitions(board: Board) -> list[str]:
         "KG_FLASH_BYTES": board.flash.size,
         "KG_RAM_BASE": board.ram.base,
         "KG_RAM_BYTES": board.ram.size,
+        "KG_CODE_RAM_BASE": code[0],
+        "KG_CODE_RAM_BYTES": code[1],
+        "KG_TENSOR_RAM_BASE": tensors[0],
+        "KG_TENSOR_RAM_BYTES": tensors[1],
     }
     return [f"{name}={value:#x}u" for name, value in values.items()]
 
@@ -189,9 +201,17 @@ def _write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
+def _regions(board: Board) -> Mapping[str, tuple[str, Memory]]:
+    """Return the regions of the linker script: what people call them, and their memory."""
+    regions = {"FLASH": ("flash", board.flash), "RAM": ("RAM", board.ram)}
+    for memory in board.ram_used[1:]:
+        regions[memory.name.upper()] = (memory.name, memory)
+    return regions
+
+
 def _explain_overflow(error: KilogradError, board: Board) -> KilogradError:
     """Return an error with bytes needed and available if the linker ran out of memory, else the error itself."""
-    memories: Mapping[str, tuple[str, Memory]] = {"FLASH": ("flash", board.flash), "RAM": ("RAM", board.ram)}
+    memories = _regions(board)
     needed = {}
     for region, excess in sorted(_OVERFLOW.findall(error.hint)):
         name, memory = memories[region]

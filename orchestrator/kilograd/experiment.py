@@ -263,10 +263,14 @@ class Run(_Strict):
         description="`builtin`: the virtual chip; `host`: the same C code on the computer; `qemu`, `renode`: these;"
         " `hardware`: a board on a serial port",
     )
-    code: Literal["flash", "ram"] = Field(
+    code: str = Field(
         default="flash",
-        description="where kernels and runtime lie: `ram` costs that much RAM, and code waits for no flash,"
-        " but for data on a Cortex-M4",
+        description="where kernels and runtime lie: `ram` (nrf52840, rp2040, stm32l4r5) or `itcm` (imxrt1062) costs"
+        " that much RAM, and code waits for no flash, but for data on a Cortex-M4",
+    )
+    tensors: str = Field(
+        default="ram",
+        description="where feature maps and errors lie: `ocram` (imxrt1062) is behind a cache",
     )
     clock_hz: int | None = Field(default=None, gt=0, description="core's clock; default: the fastest of the board")
     kernels: Literal["fast", "small"] = Field(

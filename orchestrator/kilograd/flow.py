@@ -16,7 +16,7 @@ from kilograd.generate import model_id
 from kilograd.link.session import Session, hash_state
 from kilograd.lower import Lowered, lower, make_program
 from kilograd.material import Material, load_material, sized, teach
-from kilograd.platforms.board import load_board, with_clock, with_code_in
+from kilograd.platforms.places import as_run
 from kilograd.quantise import store_input
 from kilograd.report import Accuracy, BoardReport, Bound, PlanReport, Report, does_not_fit
 from kilograd.schedule import Schedule, accuracy, make_schedule, mean_loss, train
@@ -164,7 +164,7 @@ def _load_boards(experiment: Experiment, names: Sequence[str]) -> list[Board]:
     if run.clock_hz is not None and run.engine == "renode":
         message = "run.clock_hz: Renode runs a board at the clock in its .repl"
         raise KilogradError(message, "leave it out, or choose the engine builtin or hardware")
-    chips = [with_clock(with_code_in(load_board(name), run.code), run.clock_hz) for name in names]
+    chips = [as_run(name, run) for name in names]
     arm_compiler()
     return chips
 

@@ -16,7 +16,7 @@ from kilograd.engines.builtin import BuiltinEngine
 from kilograd.errors import KilogradError
 from kilograd.link.session import Session
 from kilograd.material import load_material, teach
-from kilograd.platforms.board import load_board, with_clock, with_code_in
+from kilograd.platforms.places import as_run
 from kilograd.schedule import train
 from kilograd.types import PHASES
 
@@ -90,7 +90,7 @@ class Minibatch:
 
 def prepare(experiment: Experiment, out: Path, board: str, progress: Progress) -> Minibatch:
     """Build the firmware of an experiment for a virtual board."""
-    chip = with_clock(with_code_in(load_board(board), experiment.run.code), experiment.run.clock_hz)
+    chip = as_run(board, experiment.run)
     material = teach(load_material(experiment, out, progress), experiment, out, progress)
     folder = out / chip.name
     with progress.task(f"building for {chip.name}"):

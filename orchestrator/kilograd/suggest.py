@@ -41,7 +41,10 @@ def suggestions(
 
 def plan_fits(plan: Plan, board: Board) -> bool:
     """Tell whether a plan leaves room for what it does not count."""
-    ram = plan.features + plan.trained + board.stack_bytes + REST_BYTES
+    beside = board.tensor_memory != board.ram
+    ram = (0 if beside else plan.features) + plan.trained + board.stack_bytes + REST_BYTES
+    if beside and plan.features > board.tensor_memory.size:
+        return False
     return ram <= board.ram.size and plan.weights + plan.trained_image + CODE_BYTES <= board.flash.size
 
 

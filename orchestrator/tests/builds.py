@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 from kilograd import paths
 from kilograd.build import build_firmware
 from kilograd.platforms.board import boards, load_board
 
 if TYPE_CHECKING:
-    import pytest
-
     from kilograd.platforms.board import Board
 
 PORT_TESTS = Path(__file__).parent / "port"
@@ -20,6 +21,8 @@ MODEL = PORT_TESTS / "model.c"
 CHIPS = tuple(name for name in boards() if load_board(name).qemu_machine is None)
 """Boards that one can buy with a chip on them; the others are there for QEMU and have the same cores."""
 PROBE = paths.share() / "firmware" / "tests" / "port_probe.c"
+
+needs_binutils = pytest.mark.skipif(shutil.which("arm-none-eabi-nm") is None, reason="needs arm-none-eabi binutils")
 
 _built: dict[tuple[str, str], Path] = {}
 

@@ -4,70 +4,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
 from builds import MODEL
-from kilograd import elf, measure
+from kilograd import elf
 from kilograd.build import TooLargeError, build_firmware
 from kilograd.engines.builtin import BuiltinEngine
 from kilograd.errors import KilogradError
-from kilograd.link.session import Session
-from kilograd.lower import Lowered, Settings, lower
 from kilograd.platforms.board import load_board, with_code_in
-from kilograd.schedule import train
-from kilograd.zoo import build_model
-from workshop import digits, steps, workshop
+from placed import Placed, place, trained
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from command_line import Cli
-    from kilograd.platforms.board import Board
-    from kilograd.report import Phases
 
-SAMPLES, BATCH = 32, 16
 SLOW = load_board("rp2040")
 FAST = with_code_in(SLOW, "ram")
-
-
-class Placed(NamedTuple):
-    """The same program, with its code in flash and in RAM."""
-
-    lowered: Lowered
-    flash: Path
-    ram: Path
-
-
-def place(board: Board, code: str, temporary: pytest.TempPathFactory) -> Placed:
-    """Build a model twice."""
-    shop = workshop(temporary)
-    graph, settings = build_model("digits_cnn", seed=1, classes=10), Settings("uint8", "best", layers=2)
-    folder = shop.root / f"placed-{board.name}"
-    lowered = lower(graph, settings, digits(SAMPLES)[0].x, board.core, shop.kernels, folder)
-    boards = (board, with_code_in(board, code))
-    elves = (build_firmware([lowered.source], chip, folder / chip.code) for chip in boards)
-    return Placed(lowered, *elves)
 
 
 @pytest.fixture(scope="module")
 def placed(tmp_path_factory: pytest.TempPathFactory) -> Placed:
     """Build a model for a board whose flash is slow."""
-    return place(SLOW, "ram", tmp_path_factory)
-
-
-def trained(lowered: Lowered, path: Path, board: Board) -> tuple[bytes, Phases, Phases]:
-    """Train on digits; return the state, and cycles and instructions per sample."""
-    with BuiltinEngine(path, board) as chip:
-        session = Session(chip)
-        session.reset_profile()
-        chip.reset_counts()
-        train(session, digits(SAMPLES)[0], lowered.program.input_format, steps(SAMPLES, BATCH), lambda _: None)
-        profile, counts = session.profile(), chip.step_counts()
-        cycles = measure.cycles_by_phase(lowered.program, profile.cycles, SAMPLES)
-        instructions = measure.instructions_by_phase(lowered.program, counts, profile, None, SAMPLES)
-        return session.read_state(), cycles, instructions
+    return place(SLOW, FAST, tmp_path_factory)
 
 
 def test_code_in_ram_waits_for_nothing_and_computes_the_same(placed: Placed) -> None:
@@ -84,10 +45,11 @@ def test_code_in_ram_waits_for_nothing_and_computes_the_same(placed: Placed) -> 
 def test_code_in_the_ram_of_a_cortex_m4_loses_to_cached_flash(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Its fetches share the bus with data; nothing else about it changes."""
     board = load_board("nrf52840")
-    ours = place(board, "ram", tmp_path_factory)
+    busy = with_code_in(board, "ram")
+    ours = place(board, busy, tmp_path_factory)
 
     flash_state, flash, flash_work = trained(ours.lowered, ours.flash, board)
-    ram_state, ram, ram_work = trained(ours.lowered, ours.ram, with_code_in(board, "ram"))
+    ram_state, ram, ram_work = trained(ours.lowered, ours.ram, busy)
 
     assert flash_state == ram_state
     assert ram_work.total == pytest.approx(flash_work.total, rel=0.01)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from builds import CHIPS, PROBE, model_firmware, mps2, probe_firmware
+from builds import CHIPS, PROBE, model_firmware, mps2, needs_binutils, probe_firmware
 from kilograd import __version__, elf, paths, toolchain, tools
 from kilograd.build import build_firmware
 from kilograd.engines.builtin import BuiltinEngine
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 ALL_BOARDS = pytest.mark.parametrize("name", CHIPS)
 READY = "probe ready\n"
 SPIN = 1 << 20
-needs_binutils = pytest.mark.skipif(shutil.which("arm-none-eabi-nm") is None, reason="needs arm-none-eabi binutils")
 
 
 class Probe:
@@ -317,9 +316,15 @@ def test_cortex_m7_memory_protection_shuts_the_rest(tmp_path: Path) -> None:
     """Speculative reads of memory that is not there hang a Cortex-M7; protected, even a deliberate read is refused."""
     flags = ("-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv5-sp-d16")
     board = replace(mps2(), name="mps2_an500", core="cortex-m7", compile_flags=flags)
+    board = replace(board, ram=replace(board.ram, size=0x300000))  # three quarters of what a region could be
     path = build_firmware([], board, tmp_path, app=PROBE.with_name("cortex_m7_probe.c"))
 
-    with running("mps2-an500", path) as process:
-        text = talk(process, b"x", r"bfar=\w{10}\n|read it")
+    said = []
+    for where in (b"x", b"e", b"l"):
+        with running("mps2-an500", path) as process:
+            said.append(talk(process, where, r"bfar=\w{10}\n|read it"))
 
-    assert re.search(r"cfsr=0x00000082 .*mmfar=0x60000000", text)  # data access violation, address valid
+    # Data access violations, address valid: far away, and behind the RAM. Its last word is open.
+    assert re.search(r"cfsr=0x00000082 .*mmfar=0x60000000", said[0])
+    assert re.search(r"cfsr=0x00000082 .*mmfar=0x20300000", said[1])
+    assert "read it" in said[2]

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the files of the Cortex-M port give to each other; the build adds KG_CORE_HZ, KG_UART_BASE,
-// KG_FLASH_BASE, KG_FLASH_BYTES, KG_RAM_BASE and KG_RAM_BYTES from the board's memory map.
+// KG_FLASH_BASE, KG_FLASH_BYTES, KG_RAM_BASE and KG_RAM_BYTES from the board's memory map, and the
+// same for KG_CODE_RAM and KG_TENSOR_RAM: 0 bytes where code and tensors have no memory of their
+// own.
 #ifndef KG_PORT_CORTEX_M_CHIP_H
 #define KG_PORT_CORTEX_M_CHIP_H
 

@@ -37,24 +37,36 @@ static inline void kg_set_region(uint32_t number, uint32_t base, uint32_t attrib
     kg_put(MPU_RASR, attributes | MPU_ENABLE);
 }
 
-static inline uint32_t kg_log2(uint32_t bytes) {
-    return 31u - (uint32_t)__builtin_clz(bytes);
+// Size and shut eighths of a region that covers so many bytes: a power of two, or some eighths of
+// it.
+static inline uint32_t kg_cover(uint32_t bytes) {
+    uint32_t log2 = 32u - (uint32_t)__builtin_clz(bytes - 1u);
+    uint32_t open = bytes >> (log2 - 3u);
+    return MPU_SIZE(log2) | (0xFFu << open & 0xFFu) << 8;
 }
 
 // Opens what a chip has and shuts the rest: the core reads ahead from any memory it may read, and a
 // read of memory that is not there hangs the bus. It also turns a null pointer or a stack overflow
 // into a fault.
-static inline void kg_protect_memory(uint32_t flash, uint32_t flash_bytes, uint32_t ram,
-                                     uint32_t ram_bytes) {
+static inline void kg_protect_memory(void) {
     if ((kg_get(MPU_TYPE) & MPU_TYPE_REGIONS) == 0) {
         return;
     }
     kg_put(MPU_CTRL, 0);
     kg_set_region(0, 0, MPU_SIZE(32u) | MPU_XN);
-    kg_set_region(1, flash, MPU_SIZE(kg_log2(flash_bytes)) | MPU_READ_ONLY | MPU_CACHED);
-    kg_set_region(2, ram, MPU_SIZE(kg_log2(ram_bytes)) | MPU_READ_WRITE | MPU_NOT_CACHED | MPU_XN);
+    kg_set_region(1, KG_FLASH_BASE, kg_cover(KG_FLASH_BYTES) | MPU_READ_ONLY | MPU_CACHED);
+    kg_set_region(2, KG_RAM_BASE,
+                  kg_cover(KG_RAM_BYTES) | MPU_READ_WRITE | MPU_NOT_CACHED | MPU_XN);
     kg_set_region(3, 0x40000000u, MPU_SIZE(29u) | MPU_READ_WRITE | MPU_DEVICE | MPU_XN);
     kg_set_region(4, 0xE0000000u, MPU_SIZE(29u) | MPU_READ_WRITE | MPU_XN);  // strongly ordered
+#if KG_CODE_RAM_BYTES > 0
+    kg_set_region(5, KG_CODE_RAM_BASE,
+                  kg_cover(KG_CODE_RAM_BYTES) | MPU_READ_ONLY | MPU_NOT_CACHED);
+#endif
+#if KG_TENSOR_RAM_BYTES > 0
+    kg_set_region(6, KG_TENSOR_RAM_BASE,
+                  kg_cover(KG_TENSOR_RAM_BYTES) | MPU_READ_WRITE | MPU_CACHED | MPU_XN);
+#endif
     kg_barrier();
     kg_put(MPU_CTRL, MPU_CTRL_ENABLE);
     kg_barrier();

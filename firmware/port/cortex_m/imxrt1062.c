@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// NXP i.MX RT1062 (i.MX RT1060 reference manual): all FlexRAM as DTCM, 600 MHz, caches, LPUART6 on
+// NXP i.MX RT1062 (i.MX RT1060 reference manual): FlexRAM as DTCM, and as
+// ITCM where code runs from it, 600 MHz, caches, LPUART6 on
 // the Teensy 4.1's pins 1 (TX) and 0 (RX).
 #include <stddef.h>
 #include <stdint.h>
@@ -18,13 +19,25 @@
 #define IOMUXC_GPR 0x400AC000u
 #define GPR14 0x38  // sizes: DTCM in bits 23:20, ITCM in bits 19:16
 #define GPR14_TCM_SIZES 0xFF0000
-#define GPR14_DTCM_512K_ITCM_0 0xA00000
+#define GPR14_DTCM_512K 0xA00000
+#define GPR14_ITCM(log2_bytes) (((log2_bytes) - 9) << 16)  // 32 KB: 6, 64 KB: 7, ... 512 KB: 10
 #define GPR16 0x40  // bit 2: banks as in GPR17, bit 1: DTCM on, bit 0: ITCM on
 #define GPR16_FLEXRAM 7
 #define GPR16_BANKS_FROM_GPR17_DTCM_ON 6
-#define GPR17 0x44  // two bits for each of 16 banks
-#define GPR17_ALL_DTCM 0xAAAAAAAAu
-_Static_assert(KG_RAM_BYTES >= 512u * 1024u, "all 16 FlexRAM banks are DTCM");
+#define GPR16_ITCM_ON 1
+#define GPR17 0x44  // two bits for each of 16 banks of 32 KB: 2 is DTCM, 3 is ITCM
+#define ITCM_BANKS (KG_CODE_RAM_BYTES / 32768u)
+#define GPR17_BANKS (0xAAAAAAAAu | ((1u << 2u * ITCM_BANKS) - 1u))
+_Static_assert(KG_RAM_BYTES + KG_CODE_RAM_BYTES >= 512u * 1024u, "every FlexRAM bank is a TCM");
+#if KG_CODE_RAM_BYTES > 0
+#define ITCM_LOG2 (31 - __builtin_clz(KG_CODE_RAM_BYTES))
+_Static_assert(KG_CODE_RAM_BASE == 0 && KG_CODE_RAM_BYTES == 1u << ITCM_LOG2, "as GPR14 wants it");
+#define GPR14_SIZES (GPR14_DTCM_512K | GPR14_ITCM(ITCM_LOG2))
+#define GPR16_BANKS (GPR16_BANKS_FROM_GPR17_DTCM_ON | GPR16_ITCM_ON)
+#else
+#define GPR14_SIZES GPR14_DTCM_512K
+#define GPR16_BANKS GPR16_BANKS_FROM_GPR17_DTCM_ON
+#endif
 
 #define PLL_ARM 0x400D8000u
 #define PLL_ARM_LOCK (1u << 31)
@@ -89,26 +102,26 @@ _Static_assert(PLL_ARM_DIVIDER * 6000000u == KG_CORE_HZ, "the core clock comes i
 // Runs before RAM holds anything, as the banks change places here; in assembly, because a compiler
 // might use the stack.
 __attribute__((naked)) void kg_chip_reset(void) {
-    __asm__ volatile("ldr r0, =%c[gpr]\n\t"
-                     "ldr r1, =%c[all_dtcm]\n\t"
-                     "str r1, [r0, %[gpr17]]\n\t"
-                     "ldr r1, [r0, %[gpr16]]\n\t"
-                     "bic r1, r1, %[flexram]\n\t"
-                     "orr r1, r1, %[banks]\n\t"
-                     "str r1, [r0, %[gpr16]]\n\t"
-                     "ldr r1, [r0, %[gpr14]]\n\t"
-                     "bic r1, r1, %[sizes]\n\t"
-                     "orr r1, r1, %[dtcm]\n\t"
-                     "str r1, [r0, %[gpr14]]\n\t"
-                     "dsb\n\t"
-                     "isb\n\t"
-                     "bx lr\n\t"
-                     ".ltorg"
-                     :
-                     : [gpr] "i"(IOMUXC_GPR), [all_dtcm] "i"(GPR17_ALL_DTCM), [gpr14] "i"(GPR14),
-                       [gpr16] "i"(GPR16), [gpr17] "i"(GPR17), [flexram] "i"(GPR16_FLEXRAM),
-                       [banks] "i"(GPR16_BANKS_FROM_GPR17_DTCM_ON), [sizes] "i"(GPR14_TCM_SIZES),
-                       [dtcm] "i"(GPR14_DTCM_512K_ITCM_0));
+    __asm__ volatile(
+        "ldr r0, =%c[gpr]\n\t"
+        "ldr r1, =%c[used]\n\t"
+        "str r1, [r0, %[gpr17]]\n\t"
+        "ldr r1, [r0, %[gpr16]]\n\t"
+        "bic r1, r1, %[flexram]\n\t"
+        "orr r1, r1, %[banks]\n\t"
+        "str r1, [r0, %[gpr16]]\n\t"
+        "ldr r1, [r0, %[gpr14]]\n\t"
+        "bic r1, r1, %[sizes]\n\t"
+        "orr r1, r1, %[tcm]\n\t"
+        "str r1, [r0, %[gpr14]]\n\t"
+        "dsb\n\t"
+        "isb\n\t"
+        "bx lr\n\t"
+        ".ltorg"
+        :
+        : [gpr] "i"(IOMUXC_GPR), [used] "i"(GPR17_BANKS), [gpr14] "i"(GPR14), [gpr16] "i"(GPR16),
+          [gpr17] "i"(GPR17), [flexram] "i"(GPR16_FLEXRAM), [banks] "i"(GPR16_BANKS),
+          [sizes] "i"(GPR14_TCM_SIZES), [tcm] "i"(GPR14_SIZES));
 }
 
 static void raise_voltage(void) {
@@ -157,7 +170,7 @@ void kg_chip_init(void) {
     raise_voltage();
     run_from_crystal();
     run_from_pll();
-    kg_protect_memory(KG_FLASH_BASE, KG_FLASH_BYTES, KG_RAM_BASE, KG_RAM_BYTES);
+    kg_protect_memory();
     kg_enable_caches();
     init_uart();
 }

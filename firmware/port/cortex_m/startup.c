@@ -18,6 +18,8 @@
 extern uint32_t kg_trained_start[], kg_trained_end[], kg_trained_load[];
 extern uint32_t kg_data_start[], kg_data_end[], kg_data_load[];
 extern uint32_t kg_zero_start[], kg_zero_end[];
+extern uint32_t kg_tensors_start[],
+    kg_tensors_end[];  // a part of that, or in a memory of their own
 extern uint32_t kg_code_start[], kg_code_end[], kg_code_load[];  // empty where code stays in flash
 
 typedef struct {
@@ -73,6 +75,9 @@ __attribute__((noreturn, used)) void kg_start(void) {
     copy(kg_trained_start, kg_trained_end, kg_trained_load);
     copy(kg_data_start, kg_data_end, kg_data_load);
     zero(kg_zero_start, kg_zero_end);
+    if (KG_TENSOR_RAM_BYTES != 0) {
+        zero(kg_tensors_start, kg_tensors_end);
+    }
     copy(kg_code_start, kg_code_end, kg_code_load);
     kg_barrier();
     (void)main();

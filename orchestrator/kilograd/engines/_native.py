@@ -112,6 +112,16 @@ class Lines(Structure):
     )
 
 
+class Waits(Structure):
+    """What a memory makes code and data wait for."""
+
+    _fields_ = (
+        ("code", c_uint8 * 2),
+        ("data", c_uint8 * 2),
+        *((name, c_uint32) for name in ("fetch", "fill", "fill_next")),
+    )
+
+
 class Fault(Structure):
     """What the core refused, and its registers at that moment."""
 
@@ -182,7 +192,7 @@ _FUNCTIONS = {
     "kg_chip_add": (c_bool, c_void_p, c_char_p, c_uint32, c_uint32),
     "kg_chip_add_stub": (c_bool, c_void_p, c_uint32, c_uint32, POINTER(c_uint32), POINTER(c_uint32), c_size_t),
     "kg_chip_add_cache": (c_bool, c_void_p, POINTER(Lines)),
-    "kg_chip_time_memory": (c_bool, c_void_p, c_uint32, c_uint32, c_char_p, c_char_p, c_uint8),
+    "kg_chip_time_memory": (c_bool, c_void_p, c_uint32, c_uint32, POINTER(Waits)),
     "kg_chip_time_data": (c_bool, c_void_p, c_uint32, c_uint32),
     "kg_chip_model": (c_char_p, c_size_t),
     "kg_chip_poke": (c_bool, c_void_p, c_uint32, c_char_p, c_uint32),

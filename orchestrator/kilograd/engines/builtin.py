@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from kilograd.platforms.board import Board, Lines, Memory, Peripheral
+    from kilograd.platforms.board import Board, Lines, Memory, Peripheral, Waits
 
 READ_BYTES = 1 << 16
 SLICES_PER_SECOND = 20
@@ -217,8 +217,9 @@ class BuiltinEngine(EngineBase):
 
         """
         spans = (_native.MemorySpan * len(fresh))(*(_native.MemorySpan(first, end - first) for first, end in fresh))
-        ram, chip = self._board.ram, self._handle()
-        if not self._library.kg_chip_watch(chip, ram.base, ram.end - 1, self._stack_top(), spans, len(fresh)):
+        used, chip = (self._board.ram, self._board.tensor_memory), self._handle()
+        first, last = min(memory.base for memory in used), max(memory.end for memory in used) - 1
+        if not self._library.kg_chip_watch(chip, first, last, self._stack_top(), spans, len(fresh)):
             message = "the virtual chip's memory cannot be watched"
             raise KilogradError(message, "it can be once, if the computer has the memory for it")
 
@@ -350,9 +351,9 @@ class BuiltinEngine(EngineBase):
         hz = self._board.clock_hz
         done = [self._library.kg_chip_add_cache(self._handle(), _lines(how, hz)) for how in self._board.lines.values()]
         for waits in self._board.waits:
-            code, data = (bytes([*(numbers[name] for name in names), 0, 0])[:2] for names in (waits.code, waits.data))
+            how = _waits(waits, numbers)
             place = (waits.memory.base, waits.memory.size)
-            done.append(self._library.kg_chip_time_memory(self._handle(), *place, code, data, waits.fetch))
+            done.append(self._library.kg_chip_time_memory(self._handle(), *place, ctypes.byref(how)))
             pages = elf_file.data_pages(self._elf, waits.memory) if waits.data else []
             done += [self._library.kg_chip_time_data(self._handle(), first, end - first) for first, end in pages]
         if not all(done):
@@ -426,6 +427,12 @@ def _lines(how: Lines, core_hz: int) -> _native.Lines:
         on_register=how.on_register,
         on_mask=how.on_mask,
     )
+
+
+def _waits(waits: Waits, numbers: Mapping[str, int]) -> _native.Waits:
+    pairs = ([numbers[name] for name in names] for names in (waits.code, waits.data))
+    code, data = ((ctypes.c_uint8 * 2)(*pair) for pair in pairs)
+    return _native.Waits(code, data, waits.fetch, waits.fill, waits.fill_next)
 
 
 def ready_bits(peripheral: Peripheral) -> Mapping[int, int] | None:

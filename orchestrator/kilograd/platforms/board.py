@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 Core = Literal["cortex-m0plus", "cortex-m4", "cortex-m7"]
 MemoryKind = Literal["flash", "ram", "rom"]
-CodePlace = Literal["flash", "ram"]
 
 # What a Renode peripheral occupies when its entry has no `size`.
 REGISTER_BLOCK = 0x1000
@@ -84,6 +83,9 @@ class Waits:
     data: tuple[str, ...]
     fetch: int
     """Cycles from one word of code to the next, over a bus that data take, too; 0: that is no limit."""
+    fill: int
+    """Cycles of the core that a line of the first lines for data takes from here, instead of their own; 0: theirs."""
+    fill_next: int
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,15 @@ class Board:
     ram: Memory
     """Where data goes."""
     code_places: tuple[str, ...]
-    """Where hot code may go: "flash", and "ram"."""
+    """Where hot code may go: "flash", "ram", or another memory by its name."""
     code: str
     """Where it does go: one of these."""
+    tensor_places: tuple[str, ...]
+    """Where feature maps and errors may go: "ram", or another memory by its name."""
+    tensors: str
+    """Where they do go: one of these."""
+    carved: tuple[Memory, ...]
+    """Memories that are made of the RAM's own banks when they are asked for."""
     vector_table: int
     mips: int
     """Million instructions a second in Renode, whose time counts instructions."""
@@ -135,6 +143,27 @@ class Board:
     waits: tuple[Waits, ...]
     """Memories that make code or data wait."""
 
+    @property
+    def code_memory(self) -> Memory:
+        """Return the memory that hot code runs from."""
+        return self.memory(self.code)
+
+    @property
+    def tensor_memory(self) -> Memory:
+        """Return the memory of feature maps and errors."""
+        return self.memory(self.tensors)
+
+    @property
+    def ram_used(self) -> tuple[Memory, ...]:
+        """Return the memories that a firmware fills besides flash, each once, the RAM first."""
+        wanted = (self.ram, self.code_memory, self.tensor_memory)
+        return tuple(dict.fromkeys(memory for memory in wanted if memory != self.flash))
+
+    def memory(self, place: str) -> Memory:
+        """Return the memory of a place for code or tensors."""
+        roles = {"flash": self.flash, "ram": self.ram}
+        return roles.get(place) or _find((*self.memories, *self.carved), place, self.folder)
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -152,7 +181,9 @@ class _MemorySettings(_Strict):
     ram: str
     rom: tuple[str, ...] = ()
     executable: tuple[str, ...] = ()
-    code: tuple[CodePlace, ...] = ("flash",)
+    code: tuple[str, ...] = ("flash",)
+    tensors: tuple[str, ...] = ("ram",)
+    carved: tuple[str, ...] = ()
 
 
 class _Switch(_Strict):
@@ -184,6 +215,8 @@ class _Waits(_Strict):
     code: tuple[str, ...] = Field(default=(), max_length=2)
     data: tuple[str, ...] = Field(default=(), max_length=2)
     fetch: int = Field(default=0, ge=0, le=16)
+    fill: int = Field(default=0, ge=0)
+    fill_next: int | None = Field(default=None, ge=0)
     source: str = ""
 
 
@@ -243,7 +276,11 @@ def load_board(name: str) -> Board:
         raise KilogradError(message, hint)
     described = list(read_repl(repl))
     entries = [entry for entry in described if entry.addresses]
-    memories = tuple(_memory(entry, settings.memory, repl) for entry in entries if _is_memory(entry))
+    mapped = tuple(_memory(entry, settings.memory, repl) for entry in entries if _is_memory(entry))
+    carved = tuple(_find(mapped, name, folder) for name in settings.memory.carved)
+    memories = tuple(memory for memory in mapped if memory not in carved)
+    for place in {*settings.memory.code, *settings.memory.tensors} - {"flash", "ram"}:
+        _find(mapped, place, folder)
     peripherals = tuple(_peripheral(entry) for entry in entries if not _is_memory(entry))
     return Board(
         name=folder.name,
@@ -259,6 +296,9 @@ def load_board(name: str) -> Board:
         ram=_find(memories, settings.memory.ram, folder),
         code_places=settings.memory.code,
         code="flash",
+        tensor_places=settings.memory.tensors,
+        tensors="ram",
+        carved=carved,
         vector_table=settings.vector_table,
         mips=_mips(described),
         stack_bytes=settings.stack_bytes,
@@ -282,8 +322,29 @@ def with_code_in(board: Board, place: str) -> Board:
     if place not in board.code_places:
         able = [name for name in boards() if place in load_board(name).code_places]
         message = f"run.code: {board.name} cannot run code from {place}"
-        raise KilogradError(message, f"it has: {', '.join(board.code_places)}; boards with {place}: {', '.join(able)}")
-    return replace(board, code=place)
+        raise KilogradError(
+            message, f"it has: {', '.join(board.code_places)}; boards with {place}: {', '.join(able) or 'none'}"
+        )
+    return _carve(replace(board, code=place), board.memory(place))
+
+
+def with_tensors_in(board: Board, place: str) -> Board:
+    """Return the board with feature maps and errors in another place."""
+    if place not in board.tensor_places:
+        able = [name for name in boards() if place in load_board(name).tensor_places]
+        message = f"run.tensors: {board.name} cannot keep tensors in {place}"
+        where = ", ".join(able) or "none"
+        raise KilogradError(message, f"it has: {', '.join(board.tensor_places)}; boards with {place}: {where}")
+    return replace(board, tensors=place)
+
+
+def _carve(board: Board, memory: Memory) -> Board:
+    """Return the board with a memory that takes its bytes from the end of the RAM, if it is of that kind."""
+    if memory not in board.carved:
+        return board
+    ram = replace(board.ram, size=board.ram.size - memory.size)
+    rest = tuple(ram if other == board.ram else other for other in board.memories)
+    return replace(board, ram=ram, memories=(*rest, memory))
 
 
 def with_clock(board: Board, hz: int | None) -> Board:
@@ -380,7 +441,8 @@ def _waits(settings: BoardFile, name: str, memories: tuple[Memory, ...], folder:
         if used not in settings.lines:
             message = f"{folder / 'board.toml'}: waits.{name}: there are no lines {used!r}"
             raise KilogradError(message, f"lines: {', '.join(settings.lines)}")
-    return Waits(_find(memories, name, folder), how.code, how.data, how.fetch)
+    following = how.fill if how.fill_next is None else how.fill_next
+    return Waits(_find(memories, name, folder), how.code, how.data, how.fetch, how.fill, following)
 
 
 def _find(memories: tuple[Memory, ...], name: str, folder: Path) -> Memory:

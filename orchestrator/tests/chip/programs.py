@@ -48,6 +48,9 @@ fault:
 HOT = 0x4000
 """Where in RAM the section .hot lies: code."""
 
+TENSORS = 0x20200000
+"""Where the section .tensors lies: in the OCRAM of the i.MX RT1062."""
+
 FPU_ON = "ldr r0, =0xE000ED88\nldr r1, =0xF00000\nstr r1, [r0]\ndsb\nisb\n"
 
 
@@ -65,7 +68,7 @@ def assemble(code: str, name: str, folder: Path) -> Path:
     source.write_text(FRAME.format(stack=hex(stack), code=code), encoding="utf-8")
     elf = folder / "program.elf"
     flags = ["-g", "-nostdlib", "-Wl,--entry=reset", f"-Wl,-Ttext={where.vector_table:#x}"]
-    flags.append(f"-Wl,--section-start=.hot={where.ram.base + HOT:#x}")
+    flags += [f"-Wl,--section-start=.hot={where.ram.base + HOT:#x}", f"-Wl,--section-start=.tensors={TENSORS:#x}"]
     command = [*toolchain.arm_compiler().command, *where.compile_flags, *flags, source, "-o", elf]
     tools.run(command, what="assembling a test program")
     return elf
