@@ -265,13 +265,9 @@ class Run(_Strict):
     )
     code: str = Field(
         default="flash",
-        description="where kernels and runtime lie: `ram` (nrf52840, rp2040, stm32l4r5) or `itcm` (imxrt1062) costs"
-        " that much RAM, and code waits for no flash, but for data on a Cortex-M4",
+        description="where kernels and runtime lie; `itcm` (imxrt1062) and `ram` (others) cost as much RAM",
     )
-    tensors: str = Field(
-        default="ram",
-        description="where feature maps and errors lie: `ocram` (imxrt1062) is behind a cache",
-    )
+    tensors: str = Field(default="ram", description="where feature maps and errors lie: else `ocram` (imxrt1062)")
     clock_hz: int | None = Field(default=None, gt=0, description="core's clock; default: the fastest of the board")
     kernels: Literal["fast", "small"] = Field(
         default="fast",
