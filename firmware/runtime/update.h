@@ -8,8 +8,8 @@
 
 // Of recipe best, in learning rates: where inputs hardly differ, or the gradients of weights
 // saturate, deviations are small beside gb, and a step in units of them could throw a layer off for
-// good. A bias whose inputs spread over 1/64 or more never meets it.
-#define KG_LARGEST_BIAS_STEP 64.0f
+// good. A bias whose inputs spread over 1/16 or more never meets it.
+#define KG_LARGEST_BIAS_STEP 16.0f
 
 // Recipe best: w -= rate (g - mean) / deviation per row, both of the buffer itself; g keeps 7/8 as
 // momentum.

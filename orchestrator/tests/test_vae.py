@@ -250,7 +250,7 @@ def test_training_lowers_the_loss(twins: Twins) -> None:
         with twin.session() as session:
             before = session.evaluate(x, labels).losses.mean()
             session.configure(1, 0, 24, 3e-3)
-            for _ in range(3):
+            for _ in range(6):
                 session.train(x, labels)
             gains[configuration] = before - session.evaluate(x, labels).losses.mean()
 
