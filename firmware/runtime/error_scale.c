@@ -5,7 +5,6 @@
 #include "runtime/math.h"
 
 #define RANGE_DECAY 0.9f
-#define LARGEST_STEP 127.0f  // steps of one error, the largest of the minibatch fills them
 #define LOWEST_EXPONENT (-60)
 #define HIGHEST_EXPONENT 20
 
@@ -23,7 +22,7 @@ void kg_step_error_scale_follow(const void *args, kg_training_t *training) {
     if (error->range < 0x1p-100f) {
         return;  // no error has passed yet
     }
-    int32_t exponent = kg_ceil_log2(error->range / LARGEST_STEP);
+    int32_t exponent = kg_ceil_log2(error->range / a->largest);
     exponent = exponent < LOWEST_EXPONENT ? LOWEST_EXPONENT : exponent;
     error->exponent = exponent > HIGHEST_EXPONENT ? HIGHEST_EXPONENT : exponent;
     error->scale = kg_exp2i(error->exponent);

@@ -19,6 +19,7 @@ void kg_error_scale_see(kg_error_scale_t *error, float peak);
 
 typedef struct {
     kg_error_scale_t *error;
+    float largest;  // steps of the largest error of a minibatch; what is above 127 saturates
 } kg_error_scale_follow_t;
 
 // Update step, args: kg_error_scale_follow_t. Ends the minibatch: the scale follows the range of

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kilograd.fixed_point import add_weights, requant
+from kilograd.losses import loss_of
 from kilograd.ops import _rectifier
 from kilograd.recipes import GRADIENT_BITS, find_recipe
 from kilograd.types import DENSE, Address, Array, Buffer, Record, Sparsity, Step
@@ -256,7 +257,10 @@ class Lowering:
         }
         scale = self.record(f"{name}_scale", "kg_error_scale_t", values, mutable=True)
         if follows and not fixed:
-            args = Record(f"{scale}_follow", "kg_error_scale_follow_t", {"error": Address(scale)})
+            largest = float(loss_of(self.graph).LARGEST_ERROR)
+            args = Record(
+                f"{scale}_follow", "kg_error_scale_follow_t", {"error": Address(scale), "largest": largest}
+            )
             self.step(self.follow, name, "error scale", "error_scale_follow", args)
         return scale
 

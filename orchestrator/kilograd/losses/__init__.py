@@ -18,6 +18,9 @@ class Loss(Protocol):
     OUTPUT_FORMAT: Format | None
     """How it takes a uint8 output from the layer that makes it; None: it takes float32 only."""
 
+    LARGEST_ERROR: int
+    """Steps that the largest hidden uint8 error of a minibatch takes; above 127 it saturates, and small ones count."""
+
     def reported(self, graph: Graph) -> str:
         """Return the float tensor that an evaluation answers."""
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kilograd.types import Format, Graph, Value
 
 MANY_CLASSES = 20  # from here on errors are rounded stochastically
+LARGEST_ERROR = 127
 OUTPUT_FORMAT: Format | None = None  # logits grow while a net learns: a static range would saturate
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kilograd.types import Graph, Node, Value
 
 LARGEST_LOGIT = 10  # an even background of 784 pixels costs 0.04 nats there
+LARGEST_ERROR = 254  # most pixels are dark and have small errors: 127 rounds too many to zero, 508 diverges
 OUTPUT_FORMAT: Format | None = Format("uint8", float(np.float32(2 * LARGEST_LOGIT / 255)), 128)
 SIGMOID_BITS = 23  # as kg_elbo_error_u8_t has them
 SOFTPLUS_BITS = 16
