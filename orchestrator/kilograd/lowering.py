@@ -258,9 +258,7 @@ class Lowering:
         scale = self.record(f"{name}_scale", "kg_error_scale_t", values, mutable=True)
         if follows and not fixed:
             largest = float(loss_of(self.graph).LARGEST_ERROR)
-            args = Record(
-                f"{scale}_follow", "kg_error_scale_follow_t", {"error": Address(scale), "largest": largest}
-            )
+            args = Record(f"{scale}_follow", "kg_error_scale_follow_t", {"error": Address(scale), "largest": largest})
             self.step(self.follow, name, "error scale", "error_scale_follow", args)
         return scale
 

@@ -16,7 +16,7 @@ from kilograd.kernels import load_kernels
 from kilograd.losses import elbo, loss_of, losses
 from kilograd.ops.sample import FIRST_STREAM
 from kilograd.quantise import CONFIGURATIONS, LATENT_FORMAT, quantise
-from kilograd.state import read_array
+from kilograd.state import read_array, read_record
 from kilograd.types import Samples
 from kilograd.zoo import _layers as layer
 from oracle_float import central, parameters, run
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 DRAWS = 40_000
 SEED = 5
+BATCH = 8
 SEEDS = 12
 
 
@@ -207,6 +208,22 @@ def test_small_output_errors_arrive_in_full(twins: Twins) -> None:
     exact = x[0].size * 128 / (1 + np.exp(-lowest))
     assert exact / x[0].size < 0.5
     assert total / count == pytest.approx(exact, rel=0.05)
+
+
+def test_largest_hidden_errors_saturate_so_that_small_ones_count(twins: Twins) -> None:
+    """The largest error of a minibatch takes up to 254 steps of a power of two; with classes, up to the 127 there are."""
+    for name, largest in (("small_vae", 254), ("digits_cnn", 127)):
+        twin = twins.get(model(name), "uint8")
+        with twin.session() as session:
+            session.configure(SEED, 0, BATCH, 1e-3)
+            session.train(*twin.store(Samples(digits()[0].x[:BATCH], np.zeros(BATCH, np.int64))))
+            state = session.read_state()
+        scales = [record.name for record in twin.program.records if record.name.endswith("_error_scale")]
+        seen = [values for values in (read_record(twin.program, state, scale) for scale in scales) if values["range"]]
+        steps = np.array([values["range"] / values["scale"] for values in seen])
+        assert len(seen) >= 2
+        assert (steps <= largest).all()
+        assert (steps > largest / 2).all()
 
 
 # --- evaluation ------------------------------------------------------------------------------------------------------
