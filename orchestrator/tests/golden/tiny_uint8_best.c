@@ -223,6 +223,7 @@ static const kg_outer_gradient_u8_t fc_weight_gradient = {
 
 static const kg_error_scale_follow_t pool_error_scale_follow = {
     .error = &pool_error_scale,
+    .largest = 0x1.fcp+6f,
 };
 
 static const kg_input_gradient_u8_t fc_input_gradient = {
@@ -341,7 +342,7 @@ static const kg_region_t state[14] = {
 
 const kg_model_t kg_model = {
     .name = "tiny_uint8_best",
-    .id = 0xe69e5d09u,
+    .id = 0x042feb0du,
     .phases = {
         {forward_steps, 4},
         {backward_steps, 5},
