@@ -211,7 +211,7 @@ def test_small_output_errors_arrive_in_full(twins: Twins) -> None:
 
 
 def test_largest_hidden_errors_saturate_so_that_small_ones_count(twins: Twins) -> None:
-    """The largest error of a minibatch takes up to 254 steps of a power of two; with classes, up to the 127 there are."""
+    """The largest error of a minibatch takes up to 254 steps; with classes, up to the 127 that there are."""
     for name, largest in (("small_vae", 254), ("digits_cnn", 127)):
         twin = twins.get(model(name), "uint8")
         with twin.session() as session:
