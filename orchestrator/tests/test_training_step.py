@@ -420,7 +420,7 @@ def test_training_loss_falls_on_a_changed_sensor(twins: Twins, configuration: st
     weak = (configuration, recipe) == ("uint8", "sgd_m")  # some layers are stuck, whatever the rate: that is its point
     assert after.losses.mean() < before.losses.mean() / (1.5 if weak else 2.5)
     assert before.accuracy < 0.7
-    assert after.accuracy > (0.65 if weak else 0.85)
+    assert after.accuracy > (0.65 if weak else 0.8)
 
 
 @pytest.mark.parametrize(("configuration", "recipe"), SUPPORTED)
