@@ -6,13 +6,8 @@
 
 // Cycles from one fetch to the next in the memory that holds the code; 0: the bus is no limit.
 static uint32_t cycles_of_fetch(const kg_chip_t *chip, uint32_t pc) {
-    for (size_t i = 0; i < chip->region_count; i++) {
-        const kg_region_t *region = &chip->regions[i];
-        if (pc - region->base < region->size) {
-            return region->how.fetch;
-        }
-    }
-    return 0;
+    const kg_region_t *region = kg_find_region(chip, pc);
+    return region == NULL ? 0 : region->how.fetch;
 }
 
 static uint32_t accesses_of(kg_chip_t *chip, kg_span_t span) {

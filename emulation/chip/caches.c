@@ -150,6 +150,17 @@ static void on_write(uc_engine *uc, uint64_t offset, unsigned size, uint64_t val
     memcpy(data->bytes + offset, &value, size);
 }
 
+// NULL: nothing there is waited for.
+const kg_region_t *kg_find_region(const kg_chip_t *chip, uint32_t address) {
+    for (size_t i = 0; i < chip->region_count; i++) {
+        const kg_region_t *region = &chip->regions[i];
+        if (address - region->base < region->size) {
+            return region;
+        }
+    }
+    return NULL;
+}
+
 bool kg_chip_time_memory(kg_chip_t *chip, uint32_t base, uint32_t size, const kg_waits_t *how) {
     if (chip->region_count == KG_MEMORIES) {
         return false;
@@ -166,18 +177,16 @@ bool kg_chip_time_data(kg_chip_t *chip, uint32_t base, uint32_t size) {
     if (memory == NULL || chip->data_count == KG_MEMORIES) {
         return false;
     }
-    for (size_t i = 0; i < chip->region_count; i++) {
-        kg_region_t *region = &chip->regions[i];
-        if (base - region->base < region->size) {
-            kg_data_t *data = &chip->data[chip->data_count++];
-            *data = (kg_data_t){region, base, size, memory->bytes + (base - memory->base)};
-            bool writable = memory->permissions & KG_ACCESS_WRITE;
-            return uc_mem_unmap(chip->uc, base, size) == UC_ERR_OK &&
-                   uc_mmio_map(chip->uc, base, size, on_read, data, writable ? on_write : NULL,
-                               writable ? data : NULL) == UC_ERR_OK;
-        }
+    const kg_region_t *region = kg_find_region(chip, base);
+    if (region == NULL) {
+        return false;
     }
-    return false;
+    kg_data_t *data = &chip->data[chip->data_count++];
+    *data = (kg_data_t){region, base, size, memory->bytes + (base - memory->base)};
+    bool writable = memory->permissions & KG_ACCESS_WRITE;
+    return uc_mem_unmap(chip->uc, base, size) == UC_ERR_OK &&
+           uc_mmio_map(chip->uc, base, size, on_read, data, writable ? on_write : NULL,
+                       writable ? data : NULL) == UC_ERR_OK;
 }
 
 bool kg_is_timed_data(const kg_chip_t *chip, uint32_t address) {
@@ -191,13 +200,9 @@ bool kg_is_timed_data(const kg_chip_t *chip, uint32_t address) {
 
 // Number of the region in which code lies, from 1; 0: none.
 uint8_t kg_region_of(const kg_chip_t *chip, uint32_t pc) {
-    for (size_t i = 0; i < chip->region_count; i++) {
-        const kg_region_t *region = &chip->regions[i];
-        if (pc - region->base < region->size && (region->how.code[0] | region->how.code[1]) != 0) {
-            return (uint8_t)(i + 1);
-        }
-    }
-    return 0;
+    const kg_region_t *region = kg_find_region(chip, pc);
+    bool waits = region != NULL && (region->how.code[0] | region->how.code[1]) != 0;
+    return waits ? (uint8_t)(region - chip->regions + 1) : 0;
 }
 
 // The firmware switches caches with its own register writes. One that is switched on is empty.

@@ -184,10 +184,10 @@ KG_EXPORT bool kg_chip_add_stub(kg_chip_t *chip, uint32_t base, uint32_t size,
 // serves while the first is off; 0: no waiting.
 typedef struct {
     uint8_t code[2], data[2];
-    uint32_t
-        fetch;  // cycles from one word of code to the next over a bus that data take, too; or 0
-    uint32_t fill,
-        fill_next;  // of a line of the first for data, where it is not as that says; or 0
+    // Cycles from one word of code to the next over a bus that data take, too; or 0.
+    uint32_t fetch;
+    // Of a line of the first for data, where it is not as that says; or 0.
+    uint32_t fill, fill_next;
 } kg_waits_t;
 
 // Add a cache or buffer; the first is number 1. Then say what a memory waits for.

@@ -225,6 +225,7 @@ void kg_free_trace(kg_chip_t *chip);
 uint32_t kg_wait_for_bus(kg_chip_t *chip, const kg_block_t *block, uint32_t cycles);
 
 // caches.c
+const kg_region_t *kg_find_region(const kg_chip_t *chip, uint32_t address);
 uint32_t kg_fetch(kg_chip_t *chip, const kg_block_t *block);
 uint32_t kg_wait_for_data(const kg_region_t *region, uint32_t address);
 void kg_note_literals(kg_chip_t *chip, kg_block_t *block);

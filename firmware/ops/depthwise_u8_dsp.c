@@ -36,7 +36,7 @@ static int32_t band_rows(const kg_conv_dims_t *dims, int32_t outputs) {
 static size_t plan(const kg_conv_dims_t *dims, void *scratch, layer_t *layer) {
     int32_t last = (dims->out_width + OUTPUTS - 1) / OUTPUTS * OUTPUTS - 1;
     layer->dims = dims;
-    layer->threes = dims->kernel_height == 3 && dims->kernel_width == 3 && dims->stride_width <= 2;
+    layer->threes = kg_conv_is_3x3(dims) && dims->stride_width <= 2;
     layer->pairs = (dims->kernel_width + 1) / 2;
     layer->pitch = (last * dims->stride_width + 2 * layer->pairs + 1) / 2 * 2;
     layer->outputs = 1;

@@ -33,6 +33,11 @@ static inline int32_t kg_conv_group_outputs(const kg_conv_dims_t *dims) {
     return dims->out_channels / dims->groups;
 }
 
+// Whether kernels are of the size that has loops of its own.
+static inline int kg_conv_is_3x3(const kg_conv_dims_t *dims) {
+    return dims->kernel_height == 3 && dims->kernel_width == 3;
+}
+
 // Fan-in: weights per output channel.
 static inline int32_t kg_conv_columns(const kg_conv_dims_t *dims) {
     return kg_conv_group_inputs(dims) * dims->kernel_height * dims->kernel_width;

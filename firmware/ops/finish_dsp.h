@@ -5,8 +5,6 @@
 
 #include "ops/rounding_dsp.h"
 
-#define KG_NO_ERRORS 0x80808080u  // four of them
-
 // What all sums of a layer share.
 typedef struct {
     kg_rounding_t rounding;

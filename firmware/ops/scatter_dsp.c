@@ -47,7 +47,7 @@ static scatter_t lay_out(const kg_conv_dims_t *dims, void *scratch) {
 // --- lists ---------------------------------------------------------------------------------------
 
 static int32_t cost_of_error(const kg_conv_dims_t *dims) {
-    if (dims->kernel_height == 3 && dims->kernel_width == 3) {
+    if (kg_conv_is_3x3(dims)) {
         return COST_3X3;
     }
     return COST_OF_TAP * dims->kernel_height * dims->kernel_width;
@@ -182,8 +182,7 @@ static void add_any(const scatter_t *s, const uint8_t *w, int32_t zero, kg_tap_l
 }
 
 static void add_list(const scatter_t *s, const uint8_t *w, int32_t zero, kg_tap_list_t list) {
-    const kg_conv_dims_t *dims = s->dims;
-    if (dims->kernel_height == 3 && dims->kernel_width == 3) {
+    if (kg_conv_is_3x3(s->dims)) {
         square_t square = pack_square(s, w, zero);
         add_square(&square, list);
     } else {

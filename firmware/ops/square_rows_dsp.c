@@ -2,8 +2,6 @@
 // Weight gradients of kernels of three by three: nine sums in registers, 22 instructions an error.
 #include "ops/square_rows_dsp.h"
 
-#include <stdbool.h>
-
 #include "ops/conv2d.h"
 #include "ops/dsp.h"
 
@@ -11,8 +9,7 @@
 #define WIDE 64
 
 int32_t kg_square_pitch(const kg_conv_dims_t *dims, int32_t width) {
-    bool square = dims->kernel_height == 3 && dims->kernel_width == 3;
-    return !square || width > WIDE ? 0 : width > NARROW ? WIDE : NARROW;
+    return !kg_conv_is_3x3(dims) || width > WIDE ? 0 : width > NARROW ? WIDE : NARROW;
 }
 
 static void fill(uint8_t *to, const uint8_t *end, uint32_t word) {

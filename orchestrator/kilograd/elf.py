@@ -81,11 +81,10 @@ def memory_use(elf: Path, board: Board) -> MemoryUse:
     stack = sizes.get(".stack", 0)
     hot = sizes.get(".kg_code", 0)
     ram = sum(_used(loads, memory) for memory in board.ram_used)
-    limit = sum(memory.size for memory in board.ram_used)
     weights = sizes.get(".kg_weights", 0) + sizes.get(".kg_trained", 0)
     flash = _used(loads, board.flash)
     return MemoryUse(
-        RamUse(features, trained, stack, hot, ram - features - trained - stack - hot, ram, limit),
+        RamUse(features, trained, stack, hot, ram - features - trained - stack - hot, ram, board.ram_bytes),
         FlashUse(weights, flash - weights, flash, board.flash.size),
     )
 

@@ -103,7 +103,7 @@ def memory_of_twin(lowered: Lowered) -> tuple[Ram, Flash]:
 def plan_report(program: Program, plan: Plan, board: Board, memory: tuple[Ram, Flash] | None) -> PlanReport:
     """Return what the plan needs on a board: as built, or without code where it was not built."""
     ram, flash = memory or (
-        Ram(plan.features, plan.trained, board.stack_bytes, 0, sum(memory.size for memory in board.ram_used)),
+        Ram(plan.features, plan.trained, board.stack_bytes, 0, board.ram_bytes),
         Flash(plan.weights + plan.trained_image, 0, board.flash.size),
     )
     largest = tuple(Tensor(name, program.buffers[name].segment, size) for name, size in plan.largest)

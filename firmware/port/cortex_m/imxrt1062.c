@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// NXP i.MX RT1062 (i.MX RT1060 reference manual): FlexRAM as DTCM, and as
-// ITCM where code runs from it, 600 MHz, caches, LPUART6 on
-// the Teensy 4.1's pins 1 (TX) and 0 (RX).
+// NXP i.MX RT1062 (i.MX RT1060 reference manual): FlexRAM as DTCM, and as ITCM where code runs from
+// it, 600 MHz, caches, LPUART6 on the Teensy 4.1's pins 1 (TX) and 0 (RX).
 #include <stddef.h>
 #include <stdint.h>
 

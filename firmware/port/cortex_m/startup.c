@@ -18,8 +18,8 @@
 extern uint32_t kg_trained_start[], kg_trained_end[], kg_trained_load[];
 extern uint32_t kg_data_start[], kg_data_end[], kg_data_load[];
 extern uint32_t kg_zero_start[], kg_zero_end[];
-extern uint32_t kg_tensors_start[],
-    kg_tensors_end[];  // a part of that, or in a memory of their own
+// A part of that, or in a memory of their own.
+extern uint32_t kg_tensors_start[], kg_tensors_end[];
 extern uint32_t kg_code_start[], kg_code_end[], kg_code_load[];  // empty where code stays in flash
 
 typedef struct {

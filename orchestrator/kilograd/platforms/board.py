@@ -15,7 +15,7 @@ from kilograd.errors import KilogradError
 from kilograd.platforms.repl import Entry, Value, read_repl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Self
 
 Core = Literal["cortex-m0plus", "cortex-m4", "cortex-m7"]
@@ -158,6 +158,11 @@ class Board:
         """Return the memories that a firmware fills besides flash, each once, the RAM first."""
         wanted = (self.ram, self.code_memory, self.tensor_memory)
         return tuple(dict.fromkeys(memory for memory in wanted if memory != self.flash))
+
+    @property
+    def ram_bytes(self) -> int:
+        """Return the size of these together."""
+        return sum(memory.size for memory in self.ram_used)
 
     def memory(self, place: str) -> Memory:
         """Return the memory of a place for code or tensors."""
@@ -319,23 +324,21 @@ def load_board(name: str) -> Board:
 
 def with_code_in(board: Board, place: str) -> Board:
     """Return the board with its hot code in another place."""
-    if place not in board.code_places:
-        able = [name for name in boards() if place in load_board(name).code_places]
-        message = f"run.code: {board.name} cannot run code from {place}"
-        raise KilogradError(
-            message, f"it has: {', '.join(board.code_places)}; boards with {place}: {', '.join(able) or 'none'}"
-        )
+    _check_place(board, place, lambda other: other.code_places, "run.code", "run code from")
     return _carve(replace(board, code=place), board.memory(place))
 
 
 def with_tensors_in(board: Board, place: str) -> Board:
     """Return the board with feature maps and errors in another place."""
-    if place not in board.tensor_places:
-        able = [name for name in boards() if place in load_board(name).tensor_places]
-        message = f"run.tensors: {board.name} cannot keep tensors in {place}"
-        where = ", ".join(able) or "none"
-        raise KilogradError(message, f"it has: {', '.join(board.tensor_places)}; boards with {place}: {where}")
+    _check_place(board, place, lambda other: other.tensor_places, "run.tensors", "keep tensors in")
     return replace(board, tensors=place)
+
+
+def _check_place(board: Board, place: str, places: Callable[[Board], tuple[str, ...]], key: str, what: str) -> None:
+    if place not in places(board):
+        able = ", ".join(name for name in boards() if place in places(load_board(name))) or "none"
+        message = f"{key}: {board.name} cannot {what} {place}"
+        raise KilogradError(message, f"it has: {', '.join(places(board))}; boards with {place}: {able}")
 
 
 def _carve(board: Board, memory: Memory) -> Board:
